@@ -1,0 +1,1 @@
+//! PostgreSQL compiled ahead of time for x86-64 Linux (glibc), for `pglite-oxide`.

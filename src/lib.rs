@@ -1,0 +1,1 @@
+//! A real PostgreSQL 17 inside your process.

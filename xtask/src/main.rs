@@ -1,0 +1,2 @@
+//! Maintainer commands: `cargo xtask help`.
+fn main() {}
