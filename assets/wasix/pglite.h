@@ -1,0 +1,55 @@
+/*
+ * The kernel's calls.  Each returns 0 or a WASI error number unless it says otherwise.
+ */
+#ifndef PGLITE_H
+#define PGLITE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define WASIX(name) __attribute__((import_module("wasix_32v1"), import_name(#name)))
+#define PGLITE(name) __attribute__((import_module("pglite"), import_name(#name)))
+
+/* ---- WASIX ---- */
+
+WASIX(fd_dup) extern int32_t k_fd_dup(int32_t fd, int32_t *copy);
+WASIX(fd_pipe) extern int32_t k_fd_pipe(int32_t *reader, int32_t *writer);
+WASIX(proc_id) extern int32_t k_proc_id(int32_t *pid);
+WASIX(proc_parent) extern int32_t k_proc_parent(int32_t pid, int32_t *parent);
+/* Sets the signal's pending bit in the target and wakes it; signal 0 only asks whether it lives. */
+WASIX(proc_signal) extern int32_t k_proc_signal(int32_t pid, int32_t signal);
+/* One-shot (or repeating) timer of this process that raises the signal; 0 ns switches it off. */
+WASIX(proc_raise_interval) extern int32_t k_proc_raise_interval(int32_t signal, int64_t nanoseconds, int32_t repeat);
+WASIX(sock_open) extern int32_t k_sock_open(int32_t family, int32_t type, int32_t protocol, int32_t *fd);
+WASIX(sock_listen) extern int32_t k_sock_listen(int32_t fd, int32_t backlog);
+
+/* ---- only here ---- */
+
+/*
+ * Announces [window, window + len) as the memory that all processes of a cluster share, and the two
+ * words the kernel sets when it raises a signal.  Called once at the start of every process.
+ */
+PGLITE(process_init) extern int32_t k_process_init(void *window, uint32_t len, void *pending, void *interrupt);
+/*
+ * A new process with a copy of this one's memory; it starts in the exported function pgl_child.
+ * Returns its pid, or minus a WASI error number.
+ */
+PGLITE(process_spawn) extern int32_t k_process_spawn(void);
+/* The next ended child (or that one): its pid and wait status; 0 when none has ended yet. Or minus an error. */
+PGLITE(process_wait) extern int32_t k_process_wait(int32_t pid, int32_t *status);
+/* Sleeps until woken (by a signal, or process_wake); returns at once if that has happened since the last sleep. */
+PGLITE(process_sleep) extern void k_process_sleep(void);
+PGLITE(process_wake) extern void k_process_wake(int32_t pid);
+PGLITE(process_yield) extern void k_process_yield(void);
+/* Binds to a name in the cluster's own space of listeners; clients in this host process connect to it. */
+PGLITE(sock_bind_local) extern int32_t k_sock_bind_local(int32_t fd, const char *name, uint32_t len);
+
+/* ---- the shim's own ---- */
+
+extern int	pgl_result(int32_t error);	/* 0, or -1 with errno set */
+extern void pgl_dispatch_signals(void); /* runs the handlers of pending, unmasked signals */
+extern void pgl_process_start(void);	/* makes this instance known to the kernel */
+extern void *pgl_window_main(size_t size);	/* zeroed room for the main shared memory segment, or NULL */
+_Noreturn extern void pgl_terminate(int status);	/* ends the process with a wait status */
+
+#endif

@@ -1,0 +1,25 @@
+/* src/include/port/wasix.h */
+
+#define PLATFORM_DEFAULT_WAL_SYNC_METHOD	WAL_SYNC_METHOD_FDATASYNC
+
+/* Every process is a Wasm instance on a thread of its own; see assets/wasix/pglite.h. */
+extern void pgl_dispatch_signals(void);
+extern int	pgl_spawn(void);
+
+/*
+ * Wasmer's LLVM back end drops atomic.fence, but keeps atomic accesses in order (both against the
+ * hardware and the optimiser): a full barrier is an atomic exchange on a word of our own.  On x86 a
+ * load is enough for read and write barriers; the Wasm is the same on every CPU, so all three pay for
+ * the exchange.
+ */
+extern unsigned int pgl_barrier_word;
+#define pg_memory_barrier_impl() ((void) __atomic_exchange_n(&pgl_barrier_word, 0, __ATOMIC_SEQ_CST))
+#define pg_read_barrier_impl()	 pg_memory_barrier_impl()
+#define pg_write_barrier_impl()	 pg_memory_barrier_impl()
+
+/*
+ * Bytes of measured stack that each frame with a stack-depth check takes (patch 0004). The ceiling of
+ * max_stack_depth, 7.5 MB, divided by this is the deepest recursion; the kernel's native stack has room
+ * for that many frames of every checking function.
+ */
+#define PGL_FRAME_SIZE 192
