@@ -4,12 +4,18 @@
 //! in memory, or behind a wrapper that injects faults. Paths are the guest's: absolute or not, they
 //! are resolved from the root of the file system they are handed to, and no path can leave it.
 
+mod host;
+mod path;
+
 use std::fmt::Debug;
 use std::io::{IoSlice, IoSliceMut};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::errno::Errno;
+
+#[allow(unused_imports, reason = "until the cluster opens directories")]
+pub(crate) use host::HostDir;
 
 pub(crate) type FsResult<T> = Result<T, Errno>;
 
