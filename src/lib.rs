@@ -1,1 +1,2 @@
 //! A real PostgreSQL 17 inside your process.
+mod kernel;

@@ -23,6 +23,17 @@ extern void pgl_process_id_refresh(void);
 extern void *pgl_window_base(void);
 extern size_t pgl_window_size(void);
 
+/* wasi-libc's SIG_IGN and SIG_ERR are the addresses of these: 1 is a valid function pointer in Wasm. */
+void
+__SIG_IGN(int signal)
+{
+}
+
+void
+__SIG_ERR(int signal)
+{
+}
+
 void
 pgl_process_start(void)
 {
@@ -193,4 +204,12 @@ setitimer(int which, const struct itimerval *value, struct itimerval *old)
 	if (old)
 		memset(old, 0, sizeof(*old));
 	return pgl_result(k_proc_raise_interval(SIGALRM, ns, 0));
+}
+
+void		(*signal(int number, void (*handler) (int))) (int)
+{
+	struct sigaction action = {.sa_handler = handler};
+	struct sigaction old;
+
+	return sigaction(number, &action, &old) < 0 ? SIG_ERR : old.sa_handler;
 }

@@ -50,6 +50,12 @@ impl HostDir {
         })
     }
 
+    /// As on a host that lacks the call.
+    #[cfg(test)]
+    pub(super) fn without_openat2(self) -> HostDir {
+        HostDir { method: Method::Walk, ..self }
+    }
+
     fn resolve(&self, path: &str, flags: c_int) -> FsResult<OwnedFd> {
         resolve::open(self.method, self.root.as_fd(), path, flags)
     }
@@ -260,7 +266,11 @@ impl FileSystem for HostDir {
             Last::Root | Last::Dot | Last::DotDot => ".",
         };
         from.require_directory_if_slash(old)?;
-        let new = to.new_name()?;
+        let new = match to.new_name() {
+            Ok(new) => new,
+            // That the old name is missing comes first.
+            Err(errno) => return Err(from.stat(old).err().unwrap_or(errno)),
+        };
         with_cstr(old, |old| {
             with_cstr(new, |new| {
                 // SAFETY: both descriptors are open and both names end in NUL.

@@ -6,6 +6,7 @@
 
 mod host;
 mod path;
+mod tree;
 
 use std::fmt::Debug;
 use std::io::{IoSlice, IoSliceMut};
@@ -16,6 +17,8 @@ use super::errno::Errno;
 
 #[allow(unused_imports, reason = "until the cluster opens directories")]
 pub(crate) use host::HostDir;
+#[allow(unused_imports, reason = "until the cluster opens trees")]
+pub(crate) use tree::Tree;
 
 pub(crate) type FsResult<T> = Result<T, Errno>;
 

@@ -54,6 +54,18 @@ pub(super) struct Split<'a> {
     pub(super) slash: bool,
 }
 
+impl Split<'_> {
+    /// Linux' error for creating a file where only a directory can be, once its parent is there.
+    pub(super) fn not_for_files(&self, exclusive: bool) -> Option<Errno> {
+        match self.last {
+            Last::Name(_) if self.slash => Some(Errno::ISDIR),
+            Last::Name(_) => None,
+            _ if exclusive => Some(Errno::EXIST),
+            _ => Some(Errno::ISDIR),
+        }
+    }
+}
+
 /// Cuts a path before its last component.
 pub(super) fn split(path: &str) -> Split<'_> {
     let trimmed = path.trim_end_matches('/');

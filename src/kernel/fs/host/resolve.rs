@@ -119,11 +119,10 @@ fn open_by_walk(root: BorrowedFd<'_>, path: &str, flags: c_int) -> FsResult<Owne
     let exclusive = create && flags & libc::O_EXCL != 0;
     let follow = flags & libc::O_NOFOLLOW == 0 && !exclusive;
     if create {
-        // Linux' rule for a path that can only be a directory's, once its parent is there.
         let split = path::split(path);
-        if split.slash || !matches!(split.last, path::Last::Name(_)) {
+        if let Some(errno) = split.not_for_files(exclusive) {
             directory(Method::Walk, root, split.parent)?;
-            return Err(Errno::ISDIR);
+            return Err(errno);
         }
     }
     let place = walk(root, path, follow)?;

@@ -1,0 +1,122 @@
+//! Calls on processes.
+
+use std::time::Duration;
+
+use wasmer::{AsStoreMut, Function, FunctionEnv, FunctionEnvMut, Imports, Store};
+
+use super::CallResult;
+use crate::kernel::errno::Errno;
+use crate::kernel::memory::WASM_PAGE;
+use crate::kernel::process::{Context, fork};
+use crate::kernel::timer::Timers;
+use crate::kernel::window::Window;
+
+pub(super) fn proc_id(context: &mut Context, result: u32) -> CallResult {
+    context.region.write_u32(result, context.process.pid as u32)
+}
+
+pub(super) fn proc_parent(context: &mut Context, pid: i32, result: u32) -> CallResult {
+    let process = context.kernel.processes.get(pid).ok_or(Errno::SRCH)?;
+    context.region.write_u32(result, process.parent as u32)
+}
+
+pub(super) fn proc_signal(context: &mut Context, pid: i32, signal: i32) -> CallResult {
+    let Some(process) = context.kernel.processes.get(pid) else {
+        // A data directory may name a server outside: Postgres asks whether that still runs.
+        return if signal == 0 { host_process_exists(pid) } else { Err(Errno::SRCH) };
+    };
+    if process.status().is_some() {
+        return Err(Errno::SRCH);
+    }
+    match signal {
+        0 => Ok(()),
+        1..32 => {
+            process.raise(signal);
+            Ok(())
+        }
+        _ => Err(Errno::INVAL),
+    }
+}
+
+fn host_process_exists(pid: i32) -> CallResult {
+    if pid <= 0 {
+        return Err(Errno::SRCH);
+    }
+    // SAFETY: signal 0 is only a question.
+    if unsafe { libc::kill(pid, 0) } == 0 { Ok(()) } else { Err(Errno::last()) }
+}
+
+pub(super) fn proc_raise_interval(
+    context: &mut Context,
+    signal: i32,
+    nanoseconds: u64,
+    repeat: u32,
+) -> CallResult {
+    if !(1..32).contains(&signal) || repeat != 0 {
+        return Err(Errno::INVAL);
+    }
+    let delay = (nanoseconds > 0).then(|| Duration::from_nanos(nanoseconds));
+    Timers::set(&context.kernel, context.process.pid, signal, delay);
+    Ok(())
+}
+
+/// See assets/wasix/pglite.h.
+pub(super) fn process_init(
+    context: &mut Context,
+    window: u32,
+    len: u32,
+    pending: u32,
+    interrupt: u32,
+) -> CallResult {
+    let (start, len) = (window as usize, len as usize);
+    let aligned = start.is_multiple_of(WASM_PAGE) && len.is_multiple_of(WASM_PAGE);
+    if !aligned || start + len > context.region.len() {
+        return Err(Errno::INVAL);
+    }
+    context.region.atomic(pending)?;
+    context.region.atomic(interrupt)?;
+    if context.kernel.window.get().is_none() {
+        let window = Window::new(start, len)?;
+        window.map_into(&context.region)?;
+        context.kernel.window.set(window).map_err(|_| Errno::BUSY)?;
+    }
+    context.process.set_signal_words(context.region.clone(), pending, interrupt);
+    Ok(())
+}
+
+/// Calls whose results are not an error number.
+pub(super) fn define(store: &mut Store, env: &FunctionEnv<Context>, imports: &mut Imports) {
+    let spawn = |mut env: FunctionEnvMut<'_, Context>| -> i32 {
+        let globals = env.as_store_mut().objects_mut().as_sys_mut().as_u128_globals();
+        match fork(env.data(), globals) {
+            Ok(pid) => pid,
+            Err(error) => {
+                tracing::error!(target: "pglite_oxide::kernel", "cannot fork: {error}");
+                -i32::from(Errno::from(error).0)
+            }
+        }
+    };
+    let wait = |env: FunctionEnvMut<'_, Context>, pid: i32, status: u32| -> i32 {
+        let context = env.data();
+        match context.kernel.processes.reap(context.process.pid, pid) {
+            Ok(Some((pid, ended))) => match context.region.write_u32(status, ended.0 as u32) {
+                Ok(()) => pid,
+                Err(errno) => -i32::from(errno.0),
+            },
+            Ok(None) => 0,
+            Err(errno) => -i32::from(errno.0),
+        }
+    };
+    let sleep = |env: FunctionEnvMut<'_, Context>| env.data().process.waker.sleep();
+    let wake = |env: FunctionEnvMut<'_, Context>, pid: i32| {
+        if let Some(process) = env.data().kernel.processes.get(pid) {
+            process.waker.wake();
+        }
+    };
+    let give_way = |_: FunctionEnvMut<'_, Context>| std::thread::yield_now();
+    imports.define("pglite", "process_spawn", Function::new_typed_with_env(store, env, spawn));
+    imports.define("pglite", "process_wait", Function::new_typed_with_env(store, env, wait));
+    imports.define("pglite", "process_sleep", Function::new_typed_with_env(store, env, sleep));
+    imports.define("pglite", "process_wake", Function::new_typed_with_env(store, env, wake));
+    imports.define("pglite", "process_yield", Function::new_typed_with_env(store, env, give_way));
+}

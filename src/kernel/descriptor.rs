@@ -1,0 +1,142 @@
+//! Descriptors: what a process has open.
+//!
+//! A fork copies the table, not what it names: parent and child share positions and status flags, and
+//! a file, socket or pipe closes with its last descriptor, as on Unix.
+
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::console::Console;
+use super::errno::Errno;
+use super::fs::{DirEntry, File};
+use super::socket::Listener;
+
+/// Status flags, with WASI's `fdflags` numbers.
+pub(crate) mod flags {
+    pub(crate) const APPEND: u16 = 1;
+    pub(crate) const DSYNC: u16 = 2;
+    pub(crate) const NONBLOCK: u16 = 4;
+    pub(crate) const SYNC: u16 = 16;
+}
+
+/// What an open descriptor refers to.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    File(Arc<dyn File>),
+    /// A socket's or a pipe's end.
+    Stream { fd: OwnedFd, socket: bool },
+    /// A local socket: it becomes a listener when it is bound.
+    Local(OnceLock<Arc<Listener>>),
+    /// Standard output or error of the cluster.
+    Console(Arc<Console>),
+    /// Standard input: always at its end.
+    Null,
+}
+
+/// An open file description.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) kind: Kind,
+    /// Guest path, for paths relative to a directory.
+    pub(crate) path: String,
+    pub(crate) position: Mutex<u64>,
+    flags: AtomicU16,
+    /// A directory's listing, taken when it is first read, so that cookies stay valid.
+    pub(crate) listing: Mutex<Option<Arc<Vec<DirEntry>>>>,
+}
+
+impl Open {
+    pub(crate) fn new(kind: Kind, path: String, flags: u16) -> Open {
+        Open {
+            kind,
+            path,
+            position: Mutex::new(0),
+            flags: AtomicU16::new(flags),
+            listing: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn flags(&self) -> u16 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    /// Whether a write must be on stable storage before it returns.
+    pub(crate) fn is_synchronous(&self) -> bool {
+        self.flags() & (flags::DSYNC | flags::SYNC) != 0
+    }
+
+    pub(crate) fn set_flags(&self, new: u16) -> Result<(), Errno> {
+        if let Kind::Stream { fd, .. } = &self.kind {
+            let status = if new & flags::NONBLOCK != 0 { libc::O_NONBLOCK } else { 0 };
+            // SAFETY: sets status flags of a descriptor we own.
+            if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, status) } < 0 {
+                return Err(Errno::last());
+            }
+        }
+        self.flags.store(new, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(crate) fn file(&self) -> Result<&dyn File, Errno> {
+        match &self.kind {
+            Kind::File(file) => Ok(file.as_ref()),
+            Kind::Stream { .. } | Kind::Local(_) | Kind::Console(_) | Kind::Null => {
+                Err(Errno::SPIPE)
+            }
+        }
+    }
+
+    /// The host descriptor to poll; none for what is always ready.
+    pub(crate) fn poll_fd(&self) -> Option<RawFd> {
+        match &self.kind {
+            Kind::Stream { fd, .. } => Some(fd.as_raw_fd()),
+            Kind::Local(listener) => listener.get().map(|listener| listener.poll_fd()),
+            Kind::File(_) | Kind::Console(_) | Kind::Null => None,
+        }
+    }
+}
+
+/// The descriptors of one process.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Descriptors(Vec<Option<Arc<Open>>>);
+
+/// As many as `getrlimit(RLIMIT_NOFILE)` in assets/wasix/user.c promises.
+const MAX_DESCRIPTORS: usize = 1024;
+
+impl Descriptors {
+    pub(crate) fn get(&self, fd: i32) -> Result<&Arc<Open>, Errno> {
+        usize::try_from(fd)
+            .ok()
+            .and_then(|index| self.0.get(index)?.as_ref())
+            .ok_or(Errno::BADF)
+    }
+
+    /// Takes the lowest free number.
+    pub(crate) fn add(&mut self, open: Arc<Open>) -> Result<i32, Errno> {
+        let index = match self.0.iter().position(Option::is_none) {
+            Some(free) => free,
+            None if self.0.len() < MAX_DESCRIPTORS => {
+                self.0.push(None);
+                self.0.len() - 1
+            }
+            None => return Err(Errno::MFILE),
+        };
+        self.0[index] = Some(open);
+        Ok(index as i32)
+    }
+
+    pub(crate) fn close(&mut self, fd: i32) -> Result<Arc<Open>, Errno> {
+        usize::try_from(fd)
+            .ok()
+            .and_then(|index| self.0.get_mut(index)?.take())
+            .ok_or(Errno::BADF)
+    }
+
+    pub(crate) fn renumber(&mut self, from: i32, to: i32) -> Result<(), Errno> {
+        self.get(to)?;
+        let open = self.close(from)?;
+        self.0[to as usize] = Some(open);
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! The kernel: just enough of an operating system for PostgreSQL to run in, with all its processes.
+//!
+//! A process is a Wasm instance on its own thread, with its own linear memory. One range of that memory,
+//! the window, is shared by all processes of a cluster. The guest's system calls are WASI's and WASIX'
+//! (`calls/`); files are served by `fs/`.
+
+mod calls;
+pub(crate) mod console;
+pub(crate) mod descriptor;
+pub(crate) mod errno;
+pub(crate) mod features;
+mod fork;
+pub(crate) mod fs;
+mod memory;
+pub(crate) mod process;
+mod shared_file;
+mod socket;
+mod timer;
+mod waker;
+mod window;
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use wasmer::{Engine, Module};
+
+use self::console::{Console, LineSink};
+use self::descriptor::{Descriptors, Kind, Open};
+use self::fork::ForkImage;
+use self::fs::{FileSystem, OpenOptions};
+use self::process::{Process, ProcessTable, WaitStatus, signal};
+use self::socket::Listeners;
+use self::timer::Timers;
+use self::window::Window;
+
+/// The machine that one cluster runs on.
+pub(crate) struct Kernel {
+    engine: Engine,
+    module: Module,
+    /// The module's global that must not be inherited, see `process::restore_globals`.
+    exception_global: Option<usize>,
+    files: Arc<dyn FileSystem>,
+    environment: Vec<String>,
+    started: Instant,
+    window: OnceLock<Window>,
+    processes: ProcessTable,
+    fork_image: Mutex<Option<ForkImage>>,
+    listeners: Listeners,
+    timers: Timers,
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernel").field("processes", &self.processes).finish_non_exhaustive()
+    }
+}
+
+/// Where the first process's standard streams go.
+pub(crate) enum Stdio {
+    /// No input; output and errors in lines to the sink.
+    Lines(LineSink),
+    /// The host process's own.
+    Inherit,
+}
+
+impl Kernel {
+    pub(crate) fn new(
+        engine: &Engine,
+        module: &Module,
+        files: Arc<dyn FileSystem>,
+        environment: Vec<String>,
+    ) -> Arc<Kernel> {
+        // Globals of a store are numbered in the order of the module's own: it imports none.
+        let exception_global = match module.info().exports.get("pgl_longjmp_exception") {
+            Some(wasmer::ExportIndex::Global(index)) => Some(index.as_u32() as usize),
+            _ => None,
+        };
+        Arc::new(Kernel {
+            engine: engine.clone(),
+            module: module.clone(),
+            exception_global,
+            files,
+            environment,
+            started: Instant::now(),
+            window: OnceLock::new(),
+            processes: ProcessTable::default(),
+            fork_image: Mutex::new(None),
+            listeners: Listeners::default(),
+            timers: Timers::default(),
+        })
+    }
+
+    /// Starts the cluster's first process with these arguments (the first names the program).
+    pub(crate) fn start(
+        self: &Arc<Kernel>,
+        arguments: Vec<String>,
+        stdio: Stdio,
+    ) -> io::Result<Arc<Process>> {
+        let mut descriptors = Descriptors::default();
+        let [input, output, errors] = standard_streams(stdio)?;
+        let root = self
+            .files
+            .open("/", OpenOptions { read: true, directory: true, ..OpenOptions::default() })
+            .map_err(|errno| io::Error::other(format!("cannot open the guest's root: {errno}")))?;
+        for open in [input, output, errors, Open::new(Kind::File(root), "/".into(), 0)] {
+            descriptors.add(Arc::new(open)).expect("an empty table has room");
+        }
+        process::start(self, arguments, descriptors)
+    }
+
+    /// Connects to a local listener of the guest.
+    pub(crate) fn connect(&self, name: &str) -> io::Result<UnixStream> {
+        self.listeners.connect(name)
+    }
+
+    pub(crate) fn files(&self) -> &dyn FileSystem {
+        self.files.as_ref()
+    }
+
+    /// Waits for the end of a process.
+    pub(crate) fn wait(&self, process: &Process, timeout: Duration) -> Option<WaitStatus> {
+        self.processes.wait_end(process, timeout)
+    }
+
+    /// Ends all processes without giving them a chance to do anything more, and waits until they are
+    /// gone; false if one is still there when time is up.
+    pub(crate) fn kill_all(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        loop {
+            // Again and again: a process may have been forking.
+            for process in self.processes.all() {
+                if process.status().is_none() {
+                    process.raise(signal::KILL);
+                }
+            }
+            if self.processes.wait_all(Duration::from_millis(20)) {
+                self.timers.stop();
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+        }
+    }
+
+    /// Waits until all processes have ended by themselves.
+    pub(crate) fn wait_all(&self, timeout: Duration) -> bool {
+        let ended = self.processes.wait_all(timeout);
+        if ended {
+            self.timers.stop();
+        }
+        ended
+    }
+}
+
+fn standard_streams(stdio: Stdio) -> io::Result<[Open; 3]> {
+    let open = |kind| Open::new(kind, String::new(), 0);
+    Ok(match stdio {
+        Stdio::Lines(sink) => {
+            let console = Arc::new(Console::new(sink));
+            [open(Kind::Null), open(Kind::Console(console.clone())), open(Kind::Console(console))]
+        }
+        Stdio::Inherit => {
+            use std::os::fd::AsFd;
+            let stream = |fd| open(Kind::Stream { fd, socket: false });
+            [
+                stream(io::stdin().as_fd().try_clone_to_owned()?),
+                stream(io::stdout().as_fd().try_clone_to_owned()?),
+                stream(io::stderr().as_fd().try_clone_to_owned()?),
+            ]
+        }
+    })
+}
