@@ -25,11 +25,13 @@ WASIX(sock_listen) extern int32_t k_sock_listen(int32_t fd, int32_t backlog);
 
 /* ---- only here ---- */
 
+/* Names the two words that the kernel sets when it raises a signal: at the start of every process. */
+PGLITE(process_init) extern int32_t k_process_init(void *pending, void *interrupt);
 /*
- * Announces [window, window + len) as the memory that all processes of a cluster share, and the two
- * words the kernel sets when it raises a signal.  Called once at the start of every process.
+ * Makes [window, window + len) memory that this process and all it spawns share: called once, by the
+ * first process of a cluster.  The range is zeroed; both numbers are multiples of 64 kB.
  */
-PGLITE(process_init) extern int32_t k_process_init(void *window, uint32_t len, void *pending, void *interrupt);
+PGLITE(process_window) extern int32_t k_process_window(void *window, uint32_t len);
 /*
  * A new process with a copy of this one's memory; it starts in the exported function pgl_child.
  * Returns its pid, or minus a WASI error number.

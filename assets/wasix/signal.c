@@ -20,8 +20,6 @@ static uint32_t pending;
 
 extern volatile sig_atomic_t InterruptPending;
 extern void pgl_process_id_refresh(void);
-extern void *pgl_window_base(void);
-extern size_t pgl_window_size(void);
 
 /* wasi-libc's SIG_IGN and SIG_ERR are the addresses of these: 1 is a valid function pointer in Wasm. */
 void
@@ -38,7 +36,7 @@ void
 pgl_process_start(void)
 {
 	pgl_process_id_refresh();
-	k_process_init(pgl_window_base(), pgl_window_size(), &pending, (void *) &InterruptPending);
+	k_process_init(&pending, (void *) &InterruptPending);
 }
 
 static int

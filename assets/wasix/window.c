@@ -1,10 +1,11 @@
 /*
- * The window: one static array that the kernel maps to the same shared memory in every process of a
+ * The window: a range of memory that the kernel maps to the same shared memory in every process of a
  * cluster, at the same address.  Its head is Postgres' main segment, its tail serves System V segments
  * (dynamic_shared_memory_type = sysv); the table of those lives in the window too.
  *
- * Nothing here clears memory that has never been used: a fresh mapping is zero, and touching 150 MB
- * costs a tenth of a second.
+ * It is made when Postgres asks for its main segment, so that it has the size that this configuration
+ * needs: memory is grown by it, and children find it where their parent had it.  Nothing here clears
+ * memory that has never been used: a fresh mapping is zero, and touching 150 MB costs a tenth of a second.
  */
 #include <sys/types.h>
 #include <sys/ipc.h>
@@ -13,12 +14,14 @@
 #include <string.h>
 #include "pglite.h"
 
-#define WINDOW_SIZE (768u << 20)
-#define MAIN_SIZE (512u << 20)
-#define SEGMENT_ALIGN 65536u
+#define WASM_PAGE 65536u
+#define TAIL_SIZE (512u << 20)	/* addresses only: pages take room when they are written */
+#define SEGMENT_ALIGN WASM_PAGE
 #define MAX_SEGMENTS 1024
 
-_Alignas(65536) static char window[WINDOW_SIZE];
+static char *window;
+static unsigned main_size;
+static unsigned window_size;
 
 typedef struct Segment
 {
@@ -33,35 +36,45 @@ typedef struct Segment
 typedef struct SegmentTable
 {
 	int			lock;
-	unsigned	main_used;		/* bytes of the main segment that have been handed out before */
 	unsigned	high_water;		/* end of the tail ever used: beyond it all is zero */
 	Segment		segments[MAX_SEGMENTS];
 } SegmentTable;
 
-#define TABLE ((SegmentTable *) (window + MAIN_SIZE))
-#define TAIL_START (MAIN_SIZE + SEGMENT_ALIGN)
+#define TABLE ((SegmentTable *) (window + main_size))
+#define TAIL_START (main_size + SEGMENT_ALIGN)
 _Static_assert(sizeof(SegmentTable) <= SEGMENT_ALIGN, "the table outgrew its room");
 
-void *
-pgl_window_base(void)
+/* Grows memory by the window; NULL when that is too much for 32 bits. */
+static char *
+make_window(size_t size)
 {
-	return window;
-}
+	size_t		total = size + TAIL_SIZE;
+	size_t		old_pages;
 
-size_t
-pgl_window_size(void)
-{
-	return sizeof(window);
+	if (total < size)
+		return NULL;
+	old_pages = __builtin_wasm_memory_grow(0, total / WASM_PAGE);
+	if (old_pages == (size_t) -1)
+		return NULL;
+	if (k_process_window((char *) (old_pages * WASM_PAGE), total) != 0)
+		return NULL;
+	main_size = size;
+	window_size = total;
+	return (char *) (old_pages * WASM_PAGE);
 }
 
 void *
 pgl_window_main(size_t size)
 {
-	if (size > MAIN_SIZE)
+	size = (size + WASM_PAGE - 1) & ~(size_t) (WASM_PAGE - 1);
+	if (!window)
+		return window = make_window(size);
+
+	/* The postmaster starts over after a crash: all of the memory may have been used. */
+	if (size > main_size)
 		return NULL;
-	/* A second call is the postmaster starting over after a crash: that memory has been used. */
-	memset(window, 0, TABLE->main_used);
-	TABLE->main_used = size;
+	memset(window, 0, main_size);
+	memset(TABLE, 0, sizeof(SegmentTable));
 	return window;
 }
 
@@ -102,7 +115,7 @@ find_room(unsigned size)
 			at = s->offset + s->size;
 			i = 0;				/* look at all of them again from here */
 		}
-		if (at > WINDOW_SIZE - size)
+		if (at > window_size - size)
 			return 0;
 	}
 	return at;
@@ -114,7 +127,7 @@ create_segment(key_t key, size_t asked)
 	unsigned	size = (asked + SEGMENT_ALIGN - 1) & ~(SEGMENT_ALIGN - 1);
 	unsigned	at;
 
-	if (asked == 0 || asked > WINDOW_SIZE - TAIL_START)
+	if (asked == 0 || asked > window_size - TAIL_START)
 	{
 		errno = EINVAL;
 		return -1;
@@ -146,6 +159,11 @@ shmget(key_t key, size_t size, int flags)
 	Segment    *found;
 	int			id;
 
+	if (!window)
+	{
+		errno = ENOSPC;
+		return -1;
+	}
 	lock_table();
 	found = key == IPC_PRIVATE ? NULL : find_key(key);
 	if (found && (flags & IPC_CREAT) && (flags & IPC_EXCL))

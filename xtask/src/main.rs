@@ -1,2 +1,51 @@
 //! Maintainer commands: `cargo xtask help`.
-fn main() {}
+
+mod assets;
+mod native;
+mod paths;
+mod process;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+Maintainer commands of pglite-oxide.
+
+  cargo xtask assets build [OPTIONS]   build Postgres, its template database and the packed assets
+      --only STEP                      run this step alone, even if nothing changed
+      --from STEP                      run this step and all after it, even if nothing changed
+      --until STEP                     stop after this step
+      --compiler llvm|cranelift        ahead-of-time compiler; cranelift's artifact is not packed
+      --update-lock                    pin the newest sources and tools in assets/sources.lock.toml
+  cargo xtask assets check             do the committed assets match their inputs? (needs no toolchain)
+  cargo xtask assets steps             list the steps of the build
+  cargo xtask native build             native PostgreSQL of the same version, for initdb and comparisons
+
+`assets build` needs Debian, root and network. It works in $PGLITE_OXIDE_BUILD
+(default /var/cache/pglite-oxide-build); the log of each step is in logs/ there.
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<()> {
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] | ["help" | "--help" | "-h"] => print!("{HELP}"),
+        ["assets", "build", options @ ..] => assets::build(&assets::Options::parse(options)?)?,
+        ["assets", "check"] => assets::check()?,
+        ["assets", "steps"] => assets::print_steps(),
+        ["native", "build"] => native::build_command()?,
+        _ => bail!("no such command: {}\n\n{HELP}", args.join(" ")),
+    }
+    Ok(())
+}

@@ -41,7 +41,7 @@ PGSharedMemoryCreate(Size size, PGShmemHeader **shim)
 		ereport(FATAL,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not create shared memory segment of %zu bytes", size),
-				 errdetail("This build has room for 512 MB of shared memory."),
+				 errdetail("All memory of a process is addressed with 32 bits."),
 				 errhint("Reduce \"shared_buffers\", \"max_connections\" or \"wal_buffers\".")));
 
 	header->creatorPID = getpid();

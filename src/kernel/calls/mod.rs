@@ -100,7 +100,8 @@ pub(super) fn imports(store: &mut Store, env: &FunctionEnv<Context>) -> Imports 
         sockets::sock_listen(fd: i32, backlog: u32);
     }
     define! { imports, store, env, "pglite",
-        process::process_init(window: u32, len: u32, pending: u32, interrupt: u32);
+        process::process_init(pending: u32, interrupt: u32);
+        process::process_window(start: u32, len: u32);
         sockets::sock_bind_local(fd: i32, name: u32, len: u32);
     }
     process::define(store, env, &mut imports);

@@ -60,28 +60,23 @@ pub(super) fn proc_raise_interval(
     Ok(())
 }
 
-/// See assets/wasix/pglite.h.
-pub(super) fn process_init(
-    context: &mut Context,
-    window: u32,
-    len: u32,
-    pending: u32,
-    interrupt: u32,
-) -> CallResult {
-    let (start, len) = (window as usize, len as usize);
+/// See assets/wasix/pglite.h, also for the next.
+pub(super) fn process_init(context: &mut Context, pending: u32, interrupt: u32) -> CallResult {
+    context.region.atomic(pending)?;
+    context.region.atomic(interrupt)?;
+    context.process.set_signal_words(context.region.clone(), pending, interrupt);
+    Ok(())
+}
+
+pub(super) fn process_window(context: &mut Context, start: u32, len: u32) -> CallResult {
+    let (start, len) = (start as usize, len as usize);
     let aligned = start.is_multiple_of(WASM_PAGE) && len.is_multiple_of(WASM_PAGE);
     if !aligned || start + len > context.region.len() {
         return Err(Errno::INVAL);
     }
-    context.region.atomic(pending)?;
-    context.region.atomic(interrupt)?;
-    if context.kernel.window.get().is_none() {
-        let window = Window::new(start, len)?;
-        window.map_into(&context.region)?;
-        context.kernel.window.set(window).map_err(|_| Errno::BUSY)?;
-    }
-    context.process.set_signal_words(context.region.clone(), pending, interrupt);
-    Ok(())
+    let window = Window::new(start, len)?;
+    window.map_into(&context.region)?;
+    context.kernel.window.set(window).map_err(|_| Errno::BUSY)
 }
 
 /// Calls whose results are not an error number.

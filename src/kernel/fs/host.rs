@@ -175,7 +175,7 @@ impl FileSystem for HostDir {
 
     #[cfg(not(target_os = "linux"))]
     fn metadata(&self, path: &str, follow: bool) -> FsResult<Metadata> {
-        let place = resolve::walk(self.root.as_fd(), path, follow)?;
+        let place = resolve::walk(self.root.as_fd(), path, follow.into())?;
         let name = place.name.as_deref().unwrap_or(".");
         stat_at(place.dir.as_fd(), name).map(|stat| stat_to_metadata(&stat))
     }

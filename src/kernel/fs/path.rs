@@ -1,6 +1,6 @@
 //! Guest paths: the parts of their syntax that every file system here shares.
 
-use super::FsResult;
+use super::{FsResult, OpenOptions};
 use crate::kernel::errno::Errno;
 
 /// `PATH_MAX` of Linux, which counts the final NUL.
@@ -54,15 +54,26 @@ pub(super) struct Split<'a> {
     pub(super) slash: bool,
 }
 
-impl Split<'_> {
-    /// Linux' error for creating a file where only a directory can be, once its parent is there.
-    pub(super) fn not_for_files(&self, exclusive: bool) -> Option<Errno> {
-        match self.last {
-            Last::Name(_) if self.slash => Some(Errno::ISDIR),
-            Last::Name(_) => None,
-            _ if exclusive => Some(Errno::EXIST),
-            _ => Some(Errno::ISDIR),
-        }
+/// How a resolution takes the last component.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    /// Through a symlink there.
+    pub(super) follow: bool,
+    /// To create a file there if there is none: then a slash after it is `EISDIR` without a look at
+    /// what is there, as on Linux.
+    pub(super) create: bool,
+}
+
+impl Ending {
+    pub(super) fn of_open(options: &OpenOptions) -> Ending {
+        let exclusive = options.create && options.exclusive;
+        Ending { follow: !options.no_follow && !exclusive, create: options.create }
+    }
+}
+
+impl From<bool> for Ending {
+    fn from(follow: bool) -> Ending {
+        Ending { follow, create: false }
     }
 }
 

@@ -14,7 +14,7 @@ use libc::c_int;
 
 use crate::kernel::errno::Errno;
 use crate::kernel::fs::FsResult;
-use crate::kernel::fs::path::{self, LINKS_MAX, PATH_MAX};
+use crate::kernel::fs::path::{self, Ending, LINKS_MAX, PATH_MAX};
 
 /// Opens a directory only to use it as the start of an `*at` call.
 #[cfg(target_os = "linux")]
@@ -118,22 +118,18 @@ fn open_by_walk(root: BorrowedFd<'_>, path: &str, flags: c_int) -> FsResult<Owne
     let create = flags & libc::O_CREAT != 0;
     let exclusive = create && flags & libc::O_EXCL != 0;
     let follow = flags & libc::O_NOFOLLOW == 0 && !exclusive;
-    if create {
-        let split = path::split(path);
-        if let Some(errno) = split.not_for_files(exclusive) {
-            directory(Method::Walk, root, split.parent)?;
-            return Err(errno);
-        }
+    let place = walk(root, path, Ending { follow, create })?;
+    if create && place.name.is_none() {
+        return Err(if exclusive { Errno::EXIST } else { Errno::ISDIR });
     }
-    let place = walk(root, path, follow)?;
     let name = place.name.as_deref().unwrap_or(".");
     with_cstr(name, |name| {
         openat(place.dir.as_fd(), name, flags | libc::O_NOFOLLOW)
     })
 }
 
-/// Follows `path` up to its last component, and through a symlink there if `follow`.
-pub(super) fn walk<'a>(root: BorrowedFd<'a>, path: &str, follow: bool) -> FsResult<Place<'a>> {
+/// Follows `path` up to its last component, and that as `ending` says.
+pub(super) fn walk<'a>(root: BorrowedFd<'a>, path: &str, ending: Ending) -> FsResult<Place<'a>> {
     path::check(path)?;
     let mut below: Vec<OwnedFd> = Vec::new();
     // Components still to go, the next one last.
@@ -144,14 +140,17 @@ pub(super) fn walk<'a>(root: BorrowedFd<'a>, path: &str, follow: bool) -> FsResu
     while let Some(component) = rest.pop() {
         let here = below.last().map_or(root, AsFd::as_fd);
         match &component[..] {
-            "." => continue,
+            "." | SLASH => continue,
             ".." => {
                 below.pop();
                 continue;
             }
             _ => {}
         }
-        if rest.is_empty() && !follow {
+        if ending.create && rest == [SLASH] {
+            return Err(Errno::ISDIR);
+        }
+        if rest.is_empty() && !ending.follow {
             name = Some(component);
             break;
         }
@@ -190,11 +189,13 @@ pub(super) fn walk<'a>(root: BorrowedFd<'a>, path: &str, follow: bool) -> FsResu
     Ok(Place { dir, name })
 }
 
-/// Puts the components of `path` in front of what is left to walk. A trailing slash asks for a
-/// directory, which is what one more `.` does.
+/// Stands for the slash at the end of a path: it asks for a directory, as one more `.` would.
+const SLASH: &str = "";
+
+/// Puts the components of `path` in front of what is left to walk.
 fn push_components(rest: &mut Vec<String>, path: &str) {
     if path.ends_with('/') {
-        rest.push(".".to_owned());
+        rest.push(SLASH.to_owned());
     }
     rest.extend(path::components(path).rev().map(str::to_owned));
 }

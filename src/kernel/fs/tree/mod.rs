@@ -37,7 +37,7 @@ use std::time::SystemTime;
 use self::handle::{DirHandle, FileHandle, LiveFile};
 use self::names::{Body, Names, Place, Unlinked};
 use self::pages::Account;
-use super::path;
+use super::path::Ending;
 use super::{File, FileSystem, FsResult, Metadata, OpenOptions};
 use crate::kernel::errno::Errno;
 
@@ -239,17 +239,8 @@ impl FileSystem for Tree {
         if options.create && options.directory {
             return Err(Errno::INVAL);
         }
-        path::check(path)?;
-        let follow = !options.no_follow && !(options.create && options.exclusive);
-        if options.create {
-            let split = path::split(path);
-            if let Some(errno) = split.not_for_files(options.exclusive) {
-                self.shared.names().directory(split.parent)?;
-                return Err(errno);
-            }
-        }
         let find = |names: &Names| {
-            let place = names.walk(path, follow)?;
+            let place = names.walk(path, Ending::of_open(&options))?;
             let opened = self.open_place(names, &place, options)?;
             FsResult::Ok((place, opened))
         };
@@ -262,7 +253,6 @@ impl FileSystem for Tree {
             // Another thread may have created it since.
             let (place, again) = find(&names)?;
             opened = match (again, place.name) {
-                (Opened::Missing, Some(_)) if place.slash => return Err(Errno::ISDIR),
                 (Opened::Missing, Some(name)) => {
                     let number = names.create_file(place.dir, &name);
                     Opened::File(self.shared.live_file(&names, number))
@@ -286,7 +276,7 @@ impl FileSystem for Tree {
 
     fn metadata(&self, path: &str, follow: bool) -> FsResult<Metadata> {
         let names = self.shared.names();
-        let number = names.walk(path, follow)?.inode.ok_or(Errno::NOENT)?;
+        let number = names.walk(path, follow.into())?.inode.ok_or(Errno::NOENT)?;
         self.shared.metadata(&names, number).ok_or(Errno::NOENT)
     }
 

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::intmap::IntMap;
 use super::pages::Content;
 use crate::kernel::errno::Errno;
-use crate::kernel::fs::path::{self, LINKS_MAX, Last, NAME_MAX};
+use crate::kernel::fs::path::{self, Ending, LINKS_MAX, Last, NAME_MAX};
 use crate::kernel::fs::{DirEntry, FileKind, FsResult};
 
 pub(super) const ROOT: u64 = 1;
@@ -69,8 +69,6 @@ pub(super) struct Place {
     /// `None` if the path ends in a directory by `.`, `..` or a slash: then that is `inode`.
     pub(super) name: Option<Arc<str>>,
     pub(super) inode: Option<u64>,
-    /// The name does not exist, and a slash follows it.
-    pub(super) slash: bool,
 }
 
 enum Step {
@@ -130,10 +128,10 @@ impl Names {
         }
     }
 
-    /// Resolves a path; through a symlink at its end if `follow`.
-    pub(super) fn walk(&self, path: &str, follow: bool) -> FsResult<Place> {
+    /// Resolves a path; its end as `ending` says.
+    pub(super) fn walk(&self, path: &str, ending: Ending) -> FsResult<Place> {
         path::check(path)?;
-        let mut step = self.step(ROOT, path, follow)?;
+        let mut step = self.step(ROOT, path, ending)?;
         let mut links = 0;
         loop {
             match step {
@@ -144,14 +142,14 @@ impl Names {
                         return Err(Errno::LOOP);
                     }
                     let start = if target.starts_with('/') { ROOT } else { dir };
-                    step = self.step(start, &format!("{target}{rest}"), follow)?;
+                    step = self.step(start, &format!("{target}{rest}"), ending)?;
                 }
             }
         }
     }
 
     /// Resolves `path` from `dir` up to the first symlink on the way.
-    fn step(&self, mut dir: u64, path: &str, follow: bool) -> FsResult<Step> {
+    fn step(&self, mut dir: u64, path: &str, ending: Ending) -> FsResult<Step> {
         let mut rest = path;
         loop {
             rest = rest.trim_start_matches('/');
@@ -160,7 +158,7 @@ impl Names {
             let slash = !after.is_empty();
             match name {
                 "" => {
-                    let place = Place { dir, name: None, inode: Some(dir), slash: false };
+                    let place = Place { dir, name: None, inode: Some(dir) };
                     return Ok(Step::Done(place));
                 }
                 "." => {
@@ -174,15 +172,18 @@ impl Names {
                 }
                 _ => {}
             }
+            if slash && tail.is_empty() && ending.create {
+                return Err(Errno::ISDIR);
+            }
             let Some((stored, inode)) = self.lookup(dir, name)? else {
                 if !tail.is_empty() {
                     return Err(Errno::NOENT);
                 }
-                let place = Place { dir, name: Some(name.into()), inode: None, slash };
+                let place = Place { dir, name: Some(name.into()), inode: None };
                 return Ok(Step::Done(place));
             };
             match self.body(inode) {
-                Body::Symlink(target) if slash || follow => {
+                Body::Symlink(target) if slash || ending.follow => {
                     let target = Arc::clone(target);
                     return Ok(Step::Link { dir, target, rest: after.to_owned() });
                 }
@@ -193,7 +194,7 @@ impl Names {
                 _ if slash => return Err(Errno::NOTDIR),
                 _ => {
                     let name = Some(Arc::clone(stored));
-                    return Ok(Step::Done(Place { dir, name, inode: Some(inode), slash: false }));
+                    return Ok(Step::Done(Place { dir, name, inode: Some(inode) }));
                 }
             }
         }
@@ -216,7 +217,7 @@ impl Names {
         if path.is_empty() {
             return Ok(ROOT);
         }
-        let inode = self.walk(path, true)?.inode.ok_or(Errno::NOENT)?;
+        let inode = self.walk(path, true.into())?.inode.ok_or(Errno::NOENT)?;
         self.as_dir(inode).map(|_| inode).ok_or(Errno::NOTDIR)
     }
 
@@ -292,7 +293,7 @@ impl Names {
     }
 
     pub(super) fn read_link(&self, path: &str) -> FsResult<String> {
-        let inode = self.walk(path, false)?.inode.ok_or(Errno::NOENT)?;
+        let inode = self.walk(path, false.into())?.inode.ok_or(Errno::NOENT)?;
         match self.body(inode) {
             Body::Symlink(target) => Ok(target.to_string()),
             _ => Err(Errno::INVAL),
