@@ -53,7 +53,10 @@ impl HostDir {
     /// As on a host that lacks the call.
     #[cfg(test)]
     pub(super) fn without_openat2(self) -> HostDir {
-        HostDir { method: Method::Walk, ..self }
+        HostDir {
+            method: Method::Walk,
+            ..self
+        }
     }
 
     fn resolve(&self, path: &str, flags: c_int) -> FsResult<OwnedFd> {

@@ -67,13 +67,19 @@ pub(super) struct Ending {
 impl Ending {
     pub(super) fn of_open(options: &OpenOptions) -> Ending {
         let exclusive = options.create && options.exclusive;
-        Ending { follow: !options.no_follow && !exclusive, create: options.create }
+        Ending {
+            follow: !options.no_follow && !exclusive,
+            create: options.create,
+        }
     }
 }
 
 impl From<bool> for Ending {
     fn from(follow: bool) -> Ending {
-        Ending { follow, create: false }
+        Ending {
+            follow,
+            create: false,
+        }
     }
 }
 

@@ -1,5 +1,9 @@
 #pragma once
 #include_next <sys/stat.h>
+
+/* wasi-libc's fail; and they are in the object of its open(), so ours need names of their own. */
+#define chmod pgl_chmod
+#define fchmod pgl_fchmod
 mode_t		umask(mode_t);
 int			chmod(const char *, mode_t);
 int			fchmod(int, mode_t);

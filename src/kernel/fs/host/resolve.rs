@@ -120,7 +120,11 @@ fn open_by_walk(root: BorrowedFd<'_>, path: &str, flags: c_int) -> FsResult<Owne
     let follow = flags & libc::O_NOFOLLOW == 0 && !exclusive;
     let place = walk(root, path, Ending { follow, create })?;
     if create && place.name.is_none() {
-        return Err(if exclusive { Errno::EXIST } else { Errno::ISDIR });
+        return Err(if exclusive {
+            Errno::EXIST
+        } else {
+            Errno::ISDIR
+        });
     }
     let name = place.name.as_deref().unwrap_or(".");
     with_cstr(name, |name| {

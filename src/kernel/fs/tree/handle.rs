@@ -33,8 +33,16 @@ impl LiveFile {
         let Body::File(content) = &inode.body else {
             unreachable!("only regular files are opened as files");
         };
-        let body = LiveBody { content: content.clone(), times: inode.times, dirty: false };
-        LiveFile { number, links: AtomicU64::new(inode.links), body: RwLock::new(body) }
+        let body = LiveBody {
+            content: content.clone(),
+            times: inode.times,
+            dirty: false,
+        };
+        LiveFile {
+            number,
+            links: AtomicU64::new(inode.links),
+            body: RwLock::new(body),
+        }
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -87,10 +95,19 @@ pub(super) struct FileHandle {
 }
 
 impl FileHandle {
-    pub(super) fn new(shared: Arc<Shared>, file: Arc<LiveFile>, options: OpenOptions) -> FileHandle {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        file: Arc<LiveFile>,
+        options: OpenOptions,
+    ) -> FileHandle {
         let write = options.write || options.append;
         // As on the host, neither means reading.
-        FileHandle { shared, file, read: options.read || !write, write }
+        FileHandle {
+            shared,
+            file,
+            read: options.read || !write,
+            write,
+        }
     }
 
     /// `O_TRUNC`, which the host allows on a file opened for reading, too.
@@ -122,7 +139,9 @@ impl FileHandle {
         body.dirty = true;
         if self.file.links.load(Ordering::Relaxed) > 0 {
             dirty.insert(self.file.number);
-            let inode = names.get_mut(self.file.number).expect("a file with links has an inode");
+            let inode = names
+                .get_mut(self.file.number)
+                .expect("a file with links has an inode");
             inode.body = Body::File(Content::default());
         }
     }
@@ -158,7 +177,8 @@ impl File for FileHandle {
     }
 
     fn write_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> FsResult<usize> {
-        self.write(buffers, Some(offset)).map(|(written, _)| written)
+        self.write(buffers, Some(offset))
+            .map(|(written, _)| written)
     }
 
     fn append(&self, buffers: &[IoSlice<'_>]) -> FsResult<(usize, u64)> {
@@ -215,8 +235,13 @@ impl DirHandle {
 
 impl File for DirHandle {
     fn metadata(&self) -> FsResult<Metadata> {
-        let now = self.shared.metadata(&self.shared.names(), self.opened.inode);
-        Ok(now.unwrap_or(Metadata { links: 0, ..self.opened }))
+        let now = self
+            .shared
+            .metadata(&self.shared.names(), self.opened.inode);
+        Ok(now.unwrap_or(Metadata {
+            links: 0,
+            ..self.opened
+        }))
     }
 
     fn read_at(&self, _buffers: &mut [IoSliceMut<'_>], offset: u64) -> FsResult<usize> {

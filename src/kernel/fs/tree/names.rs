@@ -21,7 +21,11 @@ pub(super) struct Times {
 
 impl Times {
     pub(super) fn all(time: SystemTime) -> Times {
-        Times { accessed: time, modified: time, changed: time }
+        Times {
+            accessed: time,
+            modified: time,
+            changed: time,
+        }
     }
 
     pub(super) fn touch(&mut self) {
@@ -74,7 +78,11 @@ pub(super) struct Place {
 enum Step {
     Done(Place),
     /// A symlink to follow, found in `dir`; `rest` of the path comes after it.
-    Link { dir: u64, target: Arc<str>, rest: String },
+    Link {
+        dir: u64,
+        target: Arc<str>,
+        rest: String,
+    },
 }
 
 /// A clone shares everything.
@@ -86,7 +94,10 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn new(now: SystemTime) -> Names {
-        let mut names = Names { inodes: IntMap::default(), next: ROOT };
+        let mut names = Names {
+            inodes: IntMap::default(),
+            next: ROOT,
+        };
         names.insert(new_directory(ROOT, now));
         names
     }
@@ -107,7 +118,10 @@ impl Names {
     }
 
     fn body(&self, inode: u64) -> &Body {
-        &self.get(inode).expect("a directory entry names an inode").body
+        &self
+            .get(inode)
+            .expect("a directory entry names an inode")
+            .body
     }
 
     fn as_dir(&self, inode: u64) -> Option<&Directory> {
@@ -123,7 +137,11 @@ impl Names {
 
     fn dir_mut(&mut self, inode: u64) -> (&mut Directory, &mut u64, &mut Times) {
         match self.get_mut(inode) {
-            Some(Inode { body: Body::Directory(dir), links, times }) => (dir, links, times),
+            Some(Inode {
+                body: Body::Directory(dir),
+                links,
+                times,
+            }) => (dir, links, times),
             _ => unreachable!("resolution ends in directories"),
         }
     }
@@ -158,7 +176,11 @@ impl Names {
             let slash = !after.is_empty();
             match name {
                 "" => {
-                    let place = Place { dir, name: None, inode: Some(dir) };
+                    let place = Place {
+                        dir,
+                        name: None,
+                        inode: Some(dir),
+                    };
                     return Ok(Step::Done(place));
                 }
                 "." => {
@@ -179,13 +201,21 @@ impl Names {
                 if !tail.is_empty() {
                     return Err(Errno::NOENT);
                 }
-                let place = Place { dir, name: Some(name.into()), inode: None };
+                let place = Place {
+                    dir,
+                    name: Some(name.into()),
+                    inode: None,
+                };
                 return Ok(Step::Done(place));
             };
             match self.body(inode) {
                 Body::Symlink(target) if slash || ending.follow => {
                     let target = Arc::clone(target);
-                    return Ok(Step::Link { dir, target, rest: after.to_owned() });
+                    return Ok(Step::Link {
+                        dir,
+                        target,
+                        rest: after.to_owned(),
+                    });
                 }
                 Body::Directory(_) if slash => {
                     dir = inode;
@@ -194,7 +224,11 @@ impl Names {
                 _ if slash => return Err(Errno::NOTDIR),
                 _ => {
                     let name = Some(Arc::clone(stored));
-                    return Ok(Step::Done(Place { dir, name, inode: Some(inode) }));
+                    return Ok(Step::Done(Place {
+                        dir,
+                        name,
+                        inode: Some(inode),
+                    }));
                 }
             }
         }
@@ -244,7 +278,9 @@ impl Names {
 
     fn new_name<'a>(&self, path: &'a str) -> FsResult<(u64, &'a str)> {
         let (dir, last, slash) = self.parent(path)?;
-        let Last::Name(name) = last else { return Err(Errno::EXIST) };
+        let Last::Name(name) = last else {
+            return Err(Errno::EXIST);
+        };
         match self.find(dir, name)? {
             Some(_) => Err(Errno::EXIST),
             None if slash => Err(Errno::NOENT),
@@ -256,23 +292,38 @@ impl Names {
     pub(super) fn create_file(&mut self, dir: u64, name: &str) -> u64 {
         let body = Body::File(Content::default());
         let times = Times::all(SystemTime::now());
-        let inode = self.insert(Inode { links: 1, times, body });
+        let inode = self.insert(Inode {
+            links: 1,
+            times,
+            body,
+        });
         self.enter(dir, name, inode);
         inode
     }
 
     /// A file with contents, in a directory of a tree that is being made.
-    pub(super) fn add_file(&mut self, path: &str, content: Content, time: SystemTime) -> FsResult<()> {
+    pub(super) fn add_file(
+        &mut self,
+        path: &str,
+        content: Content,
+        time: SystemTime,
+    ) -> FsResult<()> {
         let (dir, name) = self.new_name(path)?;
         let times = Times::all(time);
-        let inode = self.insert(Inode { links: 1, times, body: Body::File(content) });
+        let inode = self.insert(Inode {
+            links: 1,
+            times,
+            body: Body::File(content),
+        });
         self.enter(dir, name, inode);
         Ok(())
     }
 
     pub(super) fn create_dir(&mut self, path: &str) -> FsResult<()> {
         let (dir, last, _) = self.parent(path)?;
-        let Last::Name(name) = last else { return Err(Errno::EXIST) };
+        let Last::Name(name) = last else {
+            return Err(Errno::EXIST);
+        };
         if self.find(dir, name)?.is_some() {
             return Err(Errno::EXIST);
         }
@@ -287,7 +338,11 @@ impl Names {
         let (dir, name) = self.new_name(path)?;
         let times = Times::all(SystemTime::now());
         let body = Body::Symlink(target.into());
-        let inode = self.insert(Inode { links: 1, times, body });
+        let inode = self.insert(Inode {
+            links: 1,
+            times,
+            body,
+        });
         self.enter(dir, name, inode);
         Ok(())
     }
@@ -342,7 +397,9 @@ impl Names {
 
     pub(super) fn remove_file(&mut self, path: &str) -> FsResult<Unlinked> {
         let (dir, last, slash) = self.parent(path)?;
-        let Last::Name(name) = last else { return Err(Errno::ISDIR) };
+        let Last::Name(name) = last else {
+            return Err(Errno::ISDIR);
+        };
         let inode = self.find(dir, name)?.ok_or(Errno::NOENT)?;
         match self.body(inode) {
             Body::Directory(_) => return Err(Errno::ISDIR),
@@ -358,7 +415,11 @@ impl Names {
         inode.links -= 1;
         let links = inode.links;
         let removed = (links == 0).then(|| self.inodes.remove(number)).flatten();
-        Unlinked { number, links, _removed: removed }
+        Unlinked {
+            number,
+            links,
+            _removed: removed,
+        }
     }
 
     /// Returns the file that lost a name by it.
@@ -423,8 +484,12 @@ impl Names {
 
     pub(super) fn list(&self, dir: u64) -> FsResult<Vec<DirEntry>> {
         // Gone since it was opened: then it is empty.
-        let Some(inode) = self.get(dir) else { return Ok(Vec::new()) };
-        let Body::Directory(directory) = &inode.body else { return Err(Errno::NOTDIR) };
+        let Some(inode) = self.get(dir) else {
+            return Ok(Vec::new());
+        };
+        let Body::Directory(directory) = &inode.body else {
+            return Err(Errno::NOTDIR);
+        };
         let entry = |(name, inode): (&Arc<str>, &u64)| DirEntry {
             name: name.to_string(),
             kind: self.body(*inode).kind(),
@@ -444,7 +509,14 @@ pub(super) struct Unlinked {
 }
 
 fn new_directory(parent: u64, now: SystemTime) -> Inode {
-    let body = Body::Directory(Directory { parent, entries: BTreeMap::new() });
+    let body = Body::Directory(Directory {
+        parent,
+        entries: BTreeMap::new(),
+    });
     // Its name, and its own `.`.
-    Inode { links: 2, times: Times::all(now), body }
+    Inode {
+        links: 2,
+        times: Times::all(now),
+        body,
+    }
 }

@@ -54,17 +54,28 @@ pub(super) struct Account {
 impl Account {
     pub(super) fn new(limit_bytes: Option<u64>) -> Account {
         let limit = limit_bytes.map(|bytes| bytes / PAGE as u64);
-        Account { limit, used: AtomicU64::new(0), family: Arc::default() }
+        Account {
+            limit,
+            used: AtomicU64::new(0),
+            family: Arc::default(),
+        }
     }
 
     /// For a clone: the same limit for pages of its own.
     pub(super) fn relative(&self) -> Account {
         let family = Arc::clone(&self.family);
-        Account { limit: self.limit, used: AtomicU64::new(0), family }
+        Account {
+            limit: self.limit,
+            used: AtomicU64::new(0),
+            family,
+        }
     }
 
     pub(super) fn with_limit(self, limit_bytes: Option<u64>) -> Account {
-        Account { limit: limit_bytes.map(|bytes| bytes / PAGE as u64), ..self }
+        Account {
+            limit: limit_bytes.map(|bytes| bytes / PAGE as u64),
+            ..self
+        }
     }
 
     pub(super) fn used_bytes(&self) -> u64 {
@@ -128,7 +139,11 @@ enum Page {
     /// filling a new WAL segment with zeros is for. Only where there is a limit.
     Reserved(Arc<Charge>),
     /// `len` bytes of the backing, then zeros.
-    Shared { backing: Arc<Backing>, offset: usize, len: u16 },
+    Shared {
+        backing: Arc<Backing>,
+        offset: usize,
+        len: u16,
+    },
     Owned(Arc<OwnedPage>),
 }
 
@@ -137,9 +152,11 @@ impl Page {
     fn bytes(&self) -> &[u8] {
         match self {
             Page::Hole | Page::Reserved(_) => &[],
-            Page::Shared { backing, offset, len } => {
-                &backing.bytes()[*offset..*offset + usize::from(*len)]
-            }
+            Page::Shared {
+                backing,
+                offset,
+                len,
+            } => &backing.bytes()[*offset..*offset + usize::from(*len)],
             Page::Owned(page) => &page.data,
         }
     }
@@ -166,8 +183,13 @@ impl Page {
             return self.reserve(account);
         }
         let charge = self.take_charge(account)?;
-        let mut page = Arc::new(OwnedPage { data: ZEROS, charge });
-        let data = &mut Arc::get_mut(&mut page).expect("nobody else has the new page yet").data;
+        let mut page = Arc::new(OwnedPage {
+            data: ZEROS,
+            charge,
+        });
+        let data = &mut Arc::get_mut(&mut page)
+            .expect("nobody else has the new page yet")
+            .data;
         if !whole {
             let old = self.bytes();
             data[..old.len()].copy_from_slice(old);
@@ -214,7 +236,10 @@ impl Page {
                 None => {
                     let mut data = ZEROS;
                     data[..len].copy_from_slice(&page.data[..len]);
-                    *page = Arc::new(OwnedPage { data, charge: Charge::forced(account) });
+                    *page = Arc::new(OwnedPage {
+                        data,
+                        charge: Charge::forced(account),
+                    });
                 }
             },
         }
@@ -255,7 +280,11 @@ impl Content {
         };
         for page in pages {
             chunk.push(match page {
-                Some((offset, len)) => Page::Shared { backing: Arc::clone(backing), offset, len },
+                Some((offset, len)) => Page::Shared {
+                    backing: Arc::clone(backing),
+                    offset,
+                    len,
+                },
                 None => Page::Hole,
             });
             if chunk.len() == CHUNK {
@@ -265,7 +294,10 @@ impl Content {
         if !chunk.is_empty() {
             finish(&mut chunk);
         }
-        Content { len, chunks: Arc::new(chunks) }
+        Content {
+            len,
+            chunks: Arc::new(chunks),
+        }
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -273,7 +305,10 @@ impl Content {
     }
 
     fn page(&self, number: usize) -> Option<&Page> {
-        self.chunks.get(number / CHUNK)?.as_ref()?.get(number % CHUNK)
+        self.chunks
+            .get(number / CHUNK)?
+            .as_ref()?
+            .get(number % CHUNK)
     }
 
     fn page_mut(&mut self, number: usize) -> &mut Page {
@@ -371,14 +406,15 @@ impl Content {
         len: u64,
         account: &Arc<Account>,
     ) -> FsResult<()> {
-        let end = offset.checked_add(len).filter(|end| *end <= LEN_MAX).ok_or(Errno::FBIG)?;
+        let end = offset
+            .checked_add(len)
+            .filter(|end| *end <= LEN_MAX)
+            .ok_or(Errno::FBIG)?;
         if account.limit.is_some() {
             let (first, _, _) = piece(offset, 0);
             let (last, start, _) = piece(end, 0);
             let pages = first..last + usize::from(start > 0);
-            let is_hole = |number: &usize| {
-                matches!(self.page(*number), None | Some(Page::Hole))
-            };
+            let is_hole = |number: &usize| matches!(self.page(*number), None | Some(Page::Hole));
             // All or nothing: a failed call must not leave the pages that there was room for.
             let missing = pages.clone().filter(is_hole).count() as u64;
             account.take(missing)?;
