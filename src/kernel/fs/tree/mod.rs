@@ -22,7 +22,6 @@
 //! the bodies of all dirty files, so it is a cut at one instant: of two writes, it never has the
 //! later one only. (Postgres' write-ahead log depends on that.)
 
-mod frozen;
 mod handle;
 mod intmap;
 mod names;

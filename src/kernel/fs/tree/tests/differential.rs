@@ -130,7 +130,7 @@ fn use_file(random: &mut Xorshift, pair: &Pair) -> (String, String) {
         4 => format!("allocate {offset} {len} {:?}", file.allocate(offset, len)),
         5 => format!("readdir {:?}", names(file)),
         6 => format!("stat {:?}", file.metadata().map(comparable)),
-        7 => format!("sync {:?}", file.sync(byte % 2 == 0)),
+        7 => format!("sync {:?}", file.sync(byte < 128)),
         _ => {
             let (mut one, mut two) = (vec![0xee; cut], vec![0xee; size - cut]);
             let mut buffers = [IoSliceMut::new(&mut one), IoSliceMut::new(&mut two)];
@@ -178,7 +178,7 @@ fn use_name(
 #[test]
 fn host_and_tree_agree() {
     let mut seen = std::collections::BTreeMap::<String, u32>::new();
-    for seed in 1..=150u64 {
+    for seed in 1..=12u64 {
         let temp = tempfile::tempdir().unwrap();
         let host = HostDir::open(temp.path()).unwrap();
         let host = if seed % 2 == 0 {
