@@ -1,0 +1,60 @@
+//! `xtask-run ARTIFACT PROGRAM ARGS…`: runs a compiled guest module as a program of the host.
+//!
+//! The guest sees the host's files from `/` down and has the host's standard streams. Native `initdb`
+//! drives the guest's `postgres` through it when the template database is made. It includes the
+//! library's kernel as it is, so that the library needs no interface for it.
+
+#[allow(dead_code, reason = "a program that is not a server uses part of the kernel")]
+#[path = "../../src/kernel/mod.rs"]
+mod kernel;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmer::sys::EngineBuilder;
+use wasmer::{Engine, Module};
+
+use kernel::fs::HostDir;
+use kernel::{Kernel, Stdio};
+
+const FAILED: u8 = 125;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(artifact), Some(program)) = (arguments.next(), arguments.next()) else {
+        eprintln!("usage: xtask-run ARTIFACT PROGRAM ARGS...");
+        return ExitCode::from(FAILED);
+    };
+    match run(Path::new(&artifact), [program].into_iter().chain(arguments).collect()) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("xtask-run: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn run(artifact: &Path, arguments: Vec<String>) -> Result<u8, Box<dyn std::error::Error>> {
+    let engine: Engine =
+        EngineBuilder::headless().set_features(Some(kernel::features::features())).engine().into();
+    // SAFETY: the artifact is the one that the build has just made.
+    let module = unsafe { Module::deserialize_from_file(&engine, artifact)? };
+    let environment = std::env::vars()
+        .filter(|(name, _)| name.starts_with("PG") || name == "LC_ALL" || name == "TZ")
+        .map(|(name, value)| format!("{name}={value}"))
+        // wasi-libc starts in "/"; PWD tells the entry code where the host is.
+        .chain(std::env::current_dir().map(|dir| format!("PWD={}", dir.display())))
+        .collect();
+    let kernel =
+        Kernel::new(&engine, &module, Arc::new(HostDir::open(Path::new("/"))?), environment);
+    let process = kernel.start(arguments, Stdio::Inherit)?;
+    let status = loop {
+        if let Some(status) = kernel.wait(&process, Duration::from_secs(3600)) {
+            break status;
+        }
+    };
+    kernel.wait_all(Duration::from_secs(5));
+    Ok(status.exit_code().map_or(FAILED, |code| code as u8))
+}
