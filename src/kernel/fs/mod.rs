@@ -5,6 +5,7 @@
 //! are resolved from the root of the file system they are handed to, and no path can leave it.
 
 mod host;
+mod mount;
 mod path;
 mod tree;
 
@@ -17,6 +18,8 @@ use super::errno::Errno;
 
 #[allow(unused_imports, reason = "until the cluster opens directories")]
 pub(crate) use host::HostDir;
+#[allow(unused_imports, reason = "until the cluster makes namespaces")]
+pub(crate) use mount::Namespace;
 #[allow(unused_imports, reason = "until the cluster opens trees")]
 pub(crate) use tree::Tree;
 
