@@ -1,0 +1,68 @@
+//! Step `aot`: the module compiled ahead of time, by the package `xtask-aot`.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::{Build, Compiler, Key, hash};
+use crate::process::{Log, ensure_host_packages};
+
+/// What LLVM's Rust bindings link against, with a file of each.
+const HOST_PACKAGES: &[(&str, &str)] = &[
+    ("llvm-22-dev", "/usr/lib/llvm-22/bin/llvm-config"),
+    ("libpolly-22-dev", "/usr/lib/llvm-22/lib/libPolly.a"),
+    ("libzstd-dev", "/usr/include/zstd.h"),
+    ("zlib1g-dev", "/usr/include/zlib.h"),
+    ("libxml2-dev", "/usr/include/libxml2"),
+    ("g++", "g++"),
+];
+
+pub(crate) fn key(build: &Build) -> Result<Key> {
+    let mut key = Key::new("aot")
+        .text("compiler", build.compiler.name())
+        .dir("source", &build.paths.repo("xtask-aot/src"))?
+        .file("lock", &build.paths.repo("xtask-aot/Cargo.lock"))?
+        .file("features", &build.paths.repo("src/kernel/features.rs"))?;
+    let wasm = build.paths.out("postgres.wasm");
+    if wasm.exists() {
+        key = key.file("module", &wasm)?;
+    }
+    Ok(key)
+}
+
+/// Where the artifact goes.
+pub(crate) fn artifact(build: &Build) -> std::path::PathBuf {
+    match build.compiler {
+        Compiler::Llvm => build.paths.out("postgres.elf"),
+        Compiler::Cranelift => build.paths.out("cranelift/postgres.elf"),
+    }
+}
+
+pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
+    ensure_host_packages(HOST_PACKAGES, log)?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let package = build.paths.repo("xtask-aot");
+    log.run(
+        Command::new(cargo)
+            .args(["build", "--release", "--locked", "--manifest-path"])
+            .arg(package.join("Cargo.toml"))
+            .env("LLVM_SYS_221_PREFIX", "/usr/lib/llvm-22")
+            // Ours belong to the workspace.
+            .env_remove("CARGO_TARGET_DIR")
+            .env_remove("RUSTFLAGS"),
+    )?;
+    let artifact = artifact(build);
+    if let Some(dir) = artifact.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    // Made beside and renamed: somebody may have the old one mapped.
+    let fresh = artifact.with_extension("elf.new");
+    log.run(
+        Command::new(package.join("target/release/xtask-aot"))
+            .args(["--compiler", build.compiler.name()])
+            .arg(build.paths.out("postgres.wasm"))
+            .arg(&fresh),
+    )?;
+    std::fs::rename(&fresh, &artifact)?;
+    log.note(&format!("sha256 {}", hash::sha256(&artifact)?))
+}

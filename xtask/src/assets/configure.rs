@@ -1,0 +1,48 @@
+//! Step `configure`: Postgres' own, for our target.
+
+use anyhow::Result;
+
+use super::{Build, Key, flags, hash};
+use crate::paths::WORK;
+use crate::process::Log;
+
+pub(crate) fn key(build: &Build) -> Result<Key> {
+    let work = |path: &str| build.paths.work(path);
+    let mut key = Key::new("configure")
+        .text("sysroot", &super::sysroot::key(build)?.finish())
+        .text("tools", &build.lock.tools_text())
+        .text("script", &script())
+        .text("compiler", &flags::compiler_script())
+        .dir("include", &build.paths.repo("assets/wasix/include"))?;
+    // The tests ask which functions there are, not what they do: another body is no reason to configure again.
+    for file in ["shim/defined", "shim/undefined", "pg/configure", "pg/src/template/wasix"] {
+        if work(file).exists() {
+            key = key.file(file, &work(file))?;
+        }
+    }
+    Ok(key)
+}
+
+pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
+    hash::empty_dir(&build.paths.work("obj"))?;
+    log.run(&mut build.chroot().script(&script()))
+}
+
+fn script() -> String {
+    let libraries = flags::LIBRARIES.join(" ");
+    format!(
+        "cd {WORK}/obj
+        export CC={cc} CFLAGS={optimize} AR=llvm-ar-22 RANLIB=llvm-ranlib-22 NM=llvm-nm-22 LD=wasm-ld-22
+        export LDFLAGS='{WORK}/shim/setjmp.obj -L{WORK}/shim -lpglite -Wl,--allow-undefined-file={WORK}/shim/undefined {libraries}'
+        export {cache}
+        {WORK}/pg/configure --prefix={prefix} {options}
+        # configure knows two kinds of semaphores and of shared memory; ours are neither.
+        ln -sf {WORK}/pg/src/backend/port/wasix_sema.c src/backend/port/pg_sema.c
+        ln -sf {WORK}/pg/src/backend/port/wasix_shmem.c src/backend/port/pg_shmem.c",
+        cc = flags::CC,
+        optimize = flags::OPTIMIZE,
+        cache = flags::CONFIGURE_CACHE.join(" "),
+        prefix = flags::PREFIX,
+        options = flags::CONFIGURE.join(" "),
+    )
+}

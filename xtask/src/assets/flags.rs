@@ -1,0 +1,87 @@
+//! Every flag that decides what the compilers make, in one place.
+
+use crate::paths::WORK;
+
+pub(crate) const TARGET: &str = "wasm32-wasip1";
+
+/// The optimisation that `configure` passes on to every object.
+pub(crate) const OPTIMIZE: &str = "-O2";
+
+/// Where Postgres believes to be installed. The kernel shows the runtime files there.
+pub(crate) const PREFIX: &str = "/pglite";
+
+/// For every compilation: ours and Postgres'.
+const COMPILE: &[&str] = &[
+    "-mbulk-memory",
+    "-matomics",
+    "-msimd128",
+    // setjmp and longjmp become exceptions, of the kind with `exnref`: Wasmer has no other.
+    "-mllvm -wasm-enable-sjlj",
+    "-mllvm -wasm-use-legacy-eh=false",
+    // wasi-libc asks for consent to each emulation.
+    "-D_WASI_EMULATED_SIGNAL",
+    "-D_WASI_EMULATED_MMAN",
+    "-D_WASI_EMULATED_PROCESS_CLOCKS",
+    "-D_WASI_EMULATED_GETPID",
+];
+
+/// wasi-libc's emulations, behind our own libraries.
+pub(crate) const LIBRARIES: &[&str] = &[
+    "-lwasi-emulated-signal",
+    "-lwasi-emulated-mman",
+    "-lwasi-emulated-process-clocks",
+    "-lwasi-emulated-getpid",
+    "-lm",
+];
+
+/// `configure`'s options.
+pub(crate) const CONFIGURE: &[&str] = &[
+    "--host=wasm32-unknown-wasi",
+    "--with-template=wasix",
+    "--without-readline",
+    "--without-icu",
+    "--without-zlib",
+    "--disable-largefile",
+    // Objects that depend on a changed header are made again.
+    "--enable-depend",
+];
+
+/// What `configure` cannot find out without running a program.
+pub(crate) const CONFIGURE_CACHE: &[&str] = &["ac_cv_file__dev_urandom=yes", "pgac_cv_wait_for_readiness=no"];
+
+/// What the kernel and side modules need of the module.
+pub(crate) const EXPORTS: &[&str] =
+    &["__stack_pointer", "__c_longjmp", "longjmp_args", "aligned_alloc"];
+
+/// The linker's flags for the main module.
+pub(crate) const LINK: &[&str] = &[
+    // No `_start`: the kernel calls `_initialize`, then `pgl_main` or `pgl_child`.
+    "-mexec-model=reactor",
+    // Side modules are placed in the table at run time.
+    "-Wl,--export-table",
+    "-Wl,--growable-table",
+    // Deeper than the ceiling of max_stack_depth.
+    "-Wl,-z,stack-size=8388608",
+    "-Wl,--max-memory=4294967296",
+    "-Wl,--error-limit=0",
+];
+
+/// binaryen's optimisation of the linked module: it sees across objects, which Wasmer's compiler does not.
+pub(crate) const WASM_OPT: &[&str] = &["-O2"];
+
+/// What the shipped module goes without: DWARF, names, producers. The copy for profiling keeps them.
+pub(crate) const STRIP: &[&str] = &["--strip-debug", "--strip-producers", "--strip-target-features"];
+
+/// The compiler as a program, for `configure`: the target is the compiler's, not an option that would be repeated
+/// in `pg_config`'s output. Without `--no-wasm-opt` clang runs binaryen after each link, which fails on configure's
+/// tests of functions, since those declare them with wrong types on purpose.
+pub(crate) fn compiler_script() -> String {
+    format!(
+        "#!/bin/sh\nexec clang-22 --target={TARGET} --sysroot={WORK}/sysroot --no-wasm-opt {} \
+         -ffile-prefix-map={WORK}/obj/../pg/= -ffile-prefix-map={WORK}/= -isystem {WORK}/wasix/include \"$@\"\n",
+        COMPILE.join(" ")
+    )
+}
+
+/// The name of [`compiler_script`] on the search path.
+pub(crate) const CC: &str = "wasm32-cc";

@@ -1,0 +1,85 @@
+//! Step `link`: `postgres.wasm`, and beside it a copy with names for profilers.
+
+use anyhow::{Context as _, Result, bail};
+
+use super::compile::{MODULES, OBJECTS};
+use super::{Build, Key, flags, hash, wasm};
+use crate::paths::WORK;
+use crate::process::Log;
+
+/// What the kernel finds the module by. A build that lost one of these would fail far from here.
+const REQUIRED_EXPORTS: &[&str] = &[
+    "__c_longjmp",
+    "__indirect_function_table",
+    "__stack_pointer",
+    "_initialize",
+    "aligned_alloc",
+    "longjmp_args",
+    "memory",
+    "pgl_child",
+    "pgl_main",
+];
+
+/// The only modules that the kernel provides.
+const IMPORT_MODULES: &[&str] = &["pglite", "wasi_snapshot_preview1", "wasix_32v1"];
+
+pub(crate) fn key(build: &Build) -> Result<Key> {
+    Ok(Key::new("link")
+        .text("compile", &super::compile::key(build)?.finish())
+        .text("shim", &super::shim::key(build)?.finish())
+        .text("script", &script()))
+}
+
+pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
+    hash::empty_dir(&build.paths.work("link"))?;
+    log.run(&mut build.chroot().script(&script()))?;
+    let bytes = hash::read(&build.paths.work("link/postgres.wasm"))?;
+    check(&bytes)?;
+    hash::write_file(&build.paths.out("postgres.wasm"), &bytes)?;
+    hash::copy(&build.paths.work("link/postgres.debug.wasm"), &build.paths.out("postgres.debug.wasm"))
+}
+
+fn check(bytes: &[u8]) -> Result<()> {
+    let module = wasm::Module::parse(bytes).context("the linked module")?;
+    for name in REQUIRED_EXPORTS {
+        if !module.exports.iter().any(|export| export.name == *name) {
+            bail!("postgres.wasm does not export {name}");
+        }
+    }
+    for import in &module.imports {
+        if !IMPORT_MODULES.contains(&import.module.as_str()) {
+            bail!("postgres.wasm imports {}.{}, which the kernel does not provide", import.module, import.name);
+        }
+    }
+    let path = format!("{WORK}/");
+    if let Some(at) = bytes.windows(path.len()).position(|window| window == path.as_bytes()) {
+        let context = &bytes[at.saturating_sub(40)..(at + 80).min(bytes.len())];
+        bail!("postgres.wasm contains a path of the build: {}", context.escape_ascii());
+    }
+    Ok(())
+}
+
+fn script() -> String {
+    let modules: String = MODULES.iter().map(|(dir, name)| format!(" ../../{dir}/lib{name}.a")).collect();
+    let exports: String = flags::EXPORTS.iter().map(|name| format!(" -Wl,--export={name}")).collect();
+    format!(
+        "# The one function that the linker leaves open: wasm-merge brings it.
+        echo __wasm_longjmp > {WORK}/link/late
+        cd {WORK}/obj/src/backend
+        # Objects, not the library: the entry points are referred to by nobody.
+        {cc} {optimize} -o {WORK}/link/linked.wasm $(cat {WORK}/{OBJECTS}) {modules} \
+            {WORK}/shim/*.o {WORK}/shim/setjmp.obj {link} {exports} {libraries} \
+            -Wl,--allow-undefined-file={WORK}/link/late
+        cd {WORK}/link
+        wasm-as --all-features {WORK}/wasix/longjmp/longjmp.wat -o longjmp.wasm
+        wasm-merge --all-features -g linked.wasm main longjmp.wasm env -o merged.wasm
+        wasm-opt --all-features -g {opt} merged.wasm -o postgres.debug.wasm
+        wasm-opt --all-features {strip} postgres.debug.wasm -o postgres.wasm",
+        cc = flags::CC,
+        optimize = flags::OPTIMIZE,
+        link = flags::LINK.join(" "),
+        libraries = flags::LIBRARIES.join(" "),
+        opt = flags::WASM_OPT.join(" "),
+        strip = flags::STRIP.join(" "),
+    )
+}

@@ -1,0 +1,210 @@
+//! `cargo xtask assets`: from pinned sources to packed assets.
+//!
+//! A pipeline of [steps](STEPS). Each has a key, the hash of all that goes into it; a step runs when its key is not
+//! the one of its last success. A step whose output is a file that later steps read hands on that file's hash, so
+//! that a change without effect stops there.
+
+mod aot;
+mod chroot;
+mod compile;
+mod configure;
+mod flags;
+mod hash;
+mod initdb;
+mod link;
+mod lock;
+mod manifest;
+mod pack;
+mod root;
+mod share;
+mod shim;
+mod sources;
+mod sysroot;
+mod tree;
+mod wasm;
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::native;
+use crate::paths::Paths;
+use crate::process::{self, Log};
+
+pub(crate) use chroot::Chroot;
+pub(crate) use hash::{Key, empty_dir};
+pub(crate) use lock::Lock;
+pub(crate) use manifest::check;
+pub(crate) use sources::{POSTGRES, tarball as sources_tarball};
+
+/// One step of the build.
+struct Step {
+    name: &'static str,
+    what: &'static str,
+    /// The hash of everything that decides the outcome.
+    key: fn(&Build) -> Result<Key>,
+    run: fn(&Build, &mut Log) -> Result<()>,
+}
+
+/// In the order they run. A later step may read what an earlier one made.
+const STEPS: &[Step] = &[
+    Step { name: "root", what: "Debian root with the toolchain", key: root::key, run: root::run },
+    Step { name: "sources", what: "source packages, checked", key: sources::key, run: sources::run },
+    Step { name: "sysroot", what: "wasi-libc plus headers from musl", key: sysroot::key, run: sysroot::run },
+    Step { name: "shim", what: "our C, as a library", key: shim::key, run: shim::run },
+    Step { name: "tree", what: "PostgreSQL's source with our patches", key: tree::key, run: tree::run },
+    Step { name: "configure", what: "PostgreSQL's configure", key: configure::key, run: configure::run },
+    Step { name: "compile", what: "PostgreSQL's objects", key: compile::key, run: compile::run },
+    Step { name: "link", what: "postgres.wasm", key: link::key, run: link::run },
+    Step { name: "aot", what: "native artifact of postgres.wasm", key: aot::key, run: aot::run },
+    Step { name: "native", what: "native PostgreSQL, for initdb and zic", key: native::key, run: native::run },
+    Step { name: "share", what: "runtime files", key: share::key, run: share::run },
+    Step { name: "initdb", what: "template database", key: initdb::key, run: initdb::run },
+    Step { name: "pack", what: "archives in crates/ and the manifest", key: pack::key, run: pack::run },
+];
+
+/// The ahead-of-time compiler of the artifact.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compiler {
+    Llvm,
+    Cranelift,
+}
+
+impl Compiler {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Llvm => "llvm",
+            Self::Cranelift => "cranelift",
+        }
+    }
+}
+
+/// The options of `assets build`.
+pub(crate) struct Options {
+    only: Option<&'static str>,
+    from: Option<&'static str>,
+    until: Option<&'static str>,
+    compiler: Compiler,
+    update_lock: bool,
+}
+
+impl Options {
+    pub(crate) fn parse(words: &[&str]) -> Result<Self> {
+        let mut options =
+            Self { only: None, from: None, until: None, compiler: Compiler::Llvm, update_lock: false };
+        let mut words = words.iter();
+        while let Some(&word) = words.next() {
+            let mut value = || words.next().copied().with_context(|| format!("{word} needs a value"));
+            match word {
+                "--only" => options.only = Some(step_name(value()?)?),
+                "--from" => options.from = Some(step_name(value()?)?),
+                "--until" => options.until = Some(step_name(value()?)?),
+                "--update-lock" => options.update_lock = true,
+                "--compiler" => {
+                    options.compiler = match value()? {
+                        "llvm" => Compiler::Llvm,
+                        "cranelift" => Compiler::Cranelift,
+                        other => bail!("no compiler named {other}: llvm or cranelift"),
+                    }
+                }
+                other => bail!("no option {other}: see `cargo xtask help`"),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn step_name(name: &str) -> Result<&'static str> {
+    match STEPS.iter().find(|step| step.name == name) {
+        Some(step) => Ok(step.name),
+        None => bail!("no step {name}: see `cargo xtask assets steps`"),
+    }
+}
+
+/// What every step sees.
+pub(crate) struct Build {
+    pub(crate) paths: Paths,
+    pub(crate) lock: Lock,
+    pub(crate) compiler: Compiler,
+    pub(crate) update_lock: bool,
+}
+
+impl Build {
+    pub(crate) fn open(compiler: Compiler, update_lock: bool) -> Result<Self> {
+        let paths = Paths::find()?;
+        let lock = Lock::read(&paths)?;
+        Ok(Self { paths, lock, compiler, update_lock })
+    }
+
+    pub(crate) fn chroot(&self) -> Chroot {
+        Chroot::new(self.paths.root())
+    }
+}
+
+pub(crate) fn print_steps() {
+    for step in STEPS {
+        println!("{:10} {}", step.name, step.what);
+    }
+}
+
+/// Runs the pipeline.
+pub(crate) fn build(options: &Options) -> Result<()> {
+    if !process::is_root() {
+        bail!("`assets build` needs root, for the toolchain's Debian root; `assets check` does not");
+    }
+    let mut build = Build::open(options.compiler, options.update_lock)?;
+    let mut forced = false;
+    for step in STEPS {
+        let name = step.name;
+        forced |= options.from == Some(name);
+        if options.only.is_none_or(|only| only == name) {
+            run_step(&build, step, forced || options.only.is_some())?;
+            // `--update-lock` writes the lock in the first two steps; what follows keys on the new one.
+            build.lock = Lock::read(&build.paths)?;
+        }
+        if options.until == Some(name) {
+            break;
+        }
+        if options.compiler == Compiler::Cranelift && name == "aot" {
+            println!("Cranelift's artifact is not packed: stopping here");
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Runs these steps if they are not up to date, for commands that need a part of the build only.
+pub(crate) fn run_named(names: &[&str]) -> Result<()> {
+    let mut build = Build::open(Compiler::Llvm, false)?;
+    for step in STEPS.iter().filter(|step| names.contains(&step.name)) {
+        run_step(&build, step, false)?;
+        build.lock = Lock::read(&build.paths)?;
+    }
+    Ok(())
+}
+
+fn run_step(build: &Build, step: &Step, forced: bool) -> Result<()> {
+    let name = step.name;
+    // Each compiler has an artifact of its own.
+    let stamp = match (name, build.compiler) {
+        ("aot", compiler) => format!("aot-{}", compiler.name()),
+        _ => name.to_owned(),
+    };
+    let stamp = build.paths.build().join("stamps").join(stamp);
+    let key = (step.key)(build).with_context(|| format!("step {name}"))?.finish();
+    let fresh = std::fs::read_to_string(&stamp).is_ok_and(|last| last.trim() == key);
+    let updates_lock = build.update_lock && matches!(name, "root" | "sources");
+    if fresh && !forced && !updates_lock {
+        println!("{name:10} up to date");
+        return Ok(());
+    }
+    println!("{name:10} {} ...", step.what);
+    let start = Instant::now();
+    // A step that fails half-way must run again, whatever it had done.
+    let _ = std::fs::remove_file(&stamp);
+    let mut log = Log::create(build.paths.build().join("logs").join(format!("{name}.log")))?;
+    (step.run)(build, &mut log).with_context(|| format!("step {name}"))?;
+    hash::write_file(&stamp, key.as_bytes())?;
+    println!("{name:10} done in {:.1} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
