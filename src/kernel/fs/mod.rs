@@ -4,6 +4,7 @@
 //! in memory, or behind a wrapper that injects faults. Paths are the guest's: absolute or not, they
 //! are resolved from the root of the file system they are handed to, and no path can leave it.
 
+pub(crate) mod archive;
 mod host;
 mod mount;
 mod path;
@@ -21,7 +22,7 @@ pub(crate) use host::HostDir;
 #[allow(unused_imports, reason = "until the cluster makes namespaces")]
 pub(crate) use mount::Namespace;
 #[allow(unused_imports, reason = "until the cluster opens trees")]
-pub(crate) use tree::Tree;
+pub(crate) use tree::{Tree, entries};
 
 pub(crate) type FsResult<T> = Result<T, Errno>;
 

@@ -22,6 +22,7 @@
 //! the bodies of all dirty files, so it is a cut at one instant: of two writes, it never has the
 //! later one only. (Postgres' write-ahead log depends on that.)
 
+mod frozen;
 mod handle;
 mod intmap;
 mod names;
@@ -33,6 +34,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
 
+pub(crate) use self::frozen::entries;
 use self::handle::{DirHandle, FileHandle, LiveFile};
 use self::names::{Body, Names, Place, Unlinked};
 use self::pages::Account;

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod archives;
 mod clones;
 mod differential;
 
