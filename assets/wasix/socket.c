@@ -83,6 +83,22 @@ connect(int fd, const struct sockaddr *address, socklen_t len)
 	return -1;
 }
 
+/* Datagrams: only RADIUS authentication sends any. */
+ssize_t
+sendto(int fd, const void *data, size_t len, int flags, const struct sockaddr *address, socklen_t address_len)
+{
+	errno = EAFNOSUPPORT;
+	return -1;
+}
+
+ssize_t
+recvfrom(int fd, void *restrict data, size_t len, int flags, struct sockaddr *restrict address,
+		 socklen_t *restrict address_len)
+{
+	errno = EAFNOSUPPORT;
+	return -1;
+}
+
 int
 setsockopt(int fd, int level, int option, const void *value, socklen_t len)
 {

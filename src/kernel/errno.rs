@@ -22,6 +22,14 @@ macro_rules! errnos {
                 }
             }
 
+            /// The host's number for a guest error.
+            fn to_host(self) -> Option<i32> {
+                match self {
+                    $(Errno::$name => Some(libc::$host),)*
+                    _ => None,
+                }
+            }
+
             fn name(self) -> Option<&'static str> {
                 match self {
                     $(Errno::$name => Some(stringify!($host)),)*
@@ -98,6 +106,15 @@ impl Errno {
 impl From<io::Error> for Errno {
     fn from(error: io::Error) -> Errno {
         error.raw_os_error().map_or(Errno::IO, Errno::from_host)
+    }
+}
+
+impl From<Errno> for io::Error {
+    fn from(errno: Errno) -> io::Error {
+        match errno.to_host() {
+            Some(host) => io::Error::from_raw_os_error(host),
+            None => io::Error::other(format!("{errno}")),
+        }
     }
 }
 

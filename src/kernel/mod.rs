@@ -115,6 +115,11 @@ impl Kernel {
         self.listeners.connect(name)
     }
 
+    /// Whether somebody listens under that name.
+    pub(crate) fn connect_possible(&self, name: &str) -> bool {
+        self.listeners.is_open(name)
+    }
+
     pub(crate) fn files(&self) -> &dyn FileSystem {
         self.files.as_ref()
     }
@@ -152,6 +157,23 @@ impl Kernel {
             self.timers.stop();
         }
         ended
+    }
+}
+
+/// A file that has no name and lives in memory, for code that has to be mapped from a file.
+pub(crate) fn memory_file(name: &str) -> io::Result<std::fs::File> {
+    shared_file::create(name, 0).map(std::fs::File::from)
+}
+
+/// All that was written to the file system of `file` is on stable storage on return.
+#[cfg(target_os = "linux")]
+pub(crate) fn sync_file_system(file: &std::fs::File) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: no pointers.
+    if unsafe { libc::syncfs(file.as_raw_fd()) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
     }
 }
 

@@ -67,6 +67,11 @@ impl Listeners {
         Ok(listener)
     }
 
+    pub(crate) fn is_open(&self, name: &str) -> bool {
+        let listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.get(name).is_some_and(|listener| Arc::strong_count(listener) > 1)
+    }
+
     /// A connection to the listener of that name, as `connect(2)` gives it.
     pub(crate) fn connect(&self, name: &str) -> io::Result<UnixStream> {
         let listener = {

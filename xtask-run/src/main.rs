@@ -44,8 +44,6 @@ fn run(artifact: &Path, arguments: Vec<String>) -> Result<u8, Box<dyn std::error
     let environment = std::env::vars()
         .filter(|(name, _)| name.starts_with("PG") || name == "LC_ALL" || name == "TZ")
         .map(|(name, value)| format!("{name}={value}"))
-        // wasi-libc starts in "/"; PWD tells the entry code where the host is.
-        .chain(std::env::current_dir().map(|dir| format!("PWD={}", dir.display())))
         .collect();
     let kernel =
         Kernel::new(&engine, &module, Arc::new(HostDir::open(Path::new("/"))?), environment);

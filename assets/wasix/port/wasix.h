@@ -23,3 +23,6 @@ extern unsigned int pgl_barrier_word;
  * for that many frames of every checking function.
  */
 #define PGL_FRAME_SIZE 192
+
+/* wasi-libc declares it, nothing serves it: dynamic shared memory is System V segments (window.c). */
+#undef HAVE_SHM_OPEN

@@ -52,7 +52,7 @@ impl HostDir {
 
     /// As on a host that lacks the call.
     #[cfg(test)]
-    pub(super) fn without_openat2(self) -> HostDir {
+    pub(crate) fn without_openat2(self) -> HostDir {
         HostDir {
             method: Method::Walk,
             ..self

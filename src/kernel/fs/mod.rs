@@ -5,6 +5,7 @@
 //! are resolved from the root of the file system they are handed to, and no path can leave it.
 
 pub(crate) mod archive;
+mod copy;
 mod host;
 mod mount;
 mod path;
@@ -18,6 +19,7 @@ use std::time::SystemTime;
 use super::errno::Errno;
 
 #[allow(unused_imports, reason = "until the cluster opens directories")]
+pub(crate) use copy::copy_tree;
 pub(crate) use host::HostDir;
 #[allow(unused_imports, reason = "until the cluster makes namespaces")]
 pub(crate) use mount::Namespace;

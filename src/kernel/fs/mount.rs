@@ -139,6 +139,9 @@ impl Namespace {
             // The root is always resolved here: its directories may lead to mounts.
             if !self.is_root(mount) {
                 match op(mount, rest, path) {
+                    // The usual miss (Postgres asks for forks and segments that are not there) ends
+                    // here: what has a directory and is not in it is nowhere else.
+                    Err(Errno::NOENT) if is_missing(mount, rest) => return Err(Errno::NOENT),
                     Err(errno @ (Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) => {
                         first = Some((mount, rest, errno));
                     }
@@ -347,6 +350,12 @@ fn push_components(rest: &mut Vec<String>, path: &str) {
         rest.push(String::new());
     }
     rest.extend(path::components(path).rev().map(str::to_owned));
+}
+
+/// Whether the mount has the directory of `path`, but not even a symlink there.
+fn is_missing(mount: &Mount, path: &str) -> bool {
+    mount.fs.metadata(path, false).err() == Some(Errno::NOENT)
+        && mount.fs.metadata(parent_of(path), true).is_ok()
 }
 
 fn parent_of(path: &str) -> &str {

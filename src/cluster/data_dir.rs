@@ -1,0 +1,214 @@
+//! A data directory on the host: looked at before anything is touched, locked, and made if there is none.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::identity;
+use crate::assets::PG_MAJOR;
+use crate::error::DataDirError;
+use crate::kernel::fs::{FileSystem, HostDir, Tree, copy_tree};
+
+/// Locked by the process that has the database open, and names it. Postgres' own lock file goes by the
+/// pid alone, which a new process may have got again.
+const LOCK_FILE: &str = "pglite-oxide.lock";
+
+/// Exists while the directory is being made: one that has it is made again.
+const INCOMPLETE: &str = "pglite-oxide.incomplete";
+
+/// Keeps other openers out. Dropped with the process, at the latest.
+#[derive(Debug)]
+pub(crate) struct DirLock {
+    _file: File,
+}
+
+pub(super) struct Opened {
+    pub(super) files: HostDir,
+    pub(super) lock: DirLock,
+    pub(super) is_new: bool,
+}
+
+/// What a directory has in it.
+#[derive(Debug, PartialEq, Eq)]
+enum Contents {
+    Nothing,
+    Incomplete,
+    Database { version: String },
+    SomethingElse,
+}
+
+/// Locks a data directory; makes a database in it if it is empty, missing or was left half made.
+pub(super) fn open(path: &Path, template: &Tree) -> Result<Opened, DataDirError> {
+    if look(path)? == Contents::SomethingElse {
+        return Err(DataDirError::NotADatabase { path: path.to_owned() });
+    }
+    make_private_dir(path).map_err(|error| classify(path, error))?;
+    let lock = lock(path)?;
+    // Once more, now that nobody else can change it.
+    let is_new = match look(path)? {
+        Contents::Nothing | Contents::Incomplete => {
+            make(path, template).map_err(|error| classify(path, error))?;
+            true
+        }
+        Contents::Database { version } if version == PG_MAJOR => false,
+        Contents::Database { version } => {
+            return Err(DataDirError::WrongVersion {
+                path: path.to_owned(),
+                found: version,
+                expected: PG_MAJOR.to_owned(),
+            });
+        }
+        Contents::SomethingElse => {
+            return Err(DataDirError::NotADatabase { path: path.to_owned() });
+        }
+    };
+    let files = HostDir::open(path).map_err(|error| classify(path, error))?;
+    Ok(Opened { files, lock, is_new })
+}
+
+fn look(path: &Path) -> Result<Contents, DataDirError> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Contents::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Ok(Contents::SomethingElse);
+        }
+        Err(error) => return Err(classify(path, error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.push(entry.map_err(|error| classify(path, error))?.file_name());
+    }
+    let has = |name: &str| names.iter().any(|found| found == name);
+    if has(INCOMPLETE) {
+        Ok(Contents::Incomplete)
+    } else if has("PG_VERSION") {
+        let file = path.join("PG_VERSION");
+        let version = fs::read_to_string(&file).map_err(|error| classify(&file, error))?;
+        Ok(Contents::Database { version: version.trim().to_owned() })
+    } else if names.iter().all(|name| name == LOCK_FILE) {
+        Ok(Contents::Nothing)
+    } else {
+        Ok(Contents::SomethingElse)
+    }
+}
+
+fn make_private_dir(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn lock(path: &Path) -> Result<DirLock, DataDirError> {
+    let name = path.join(LOCK_FILE);
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&name)
+        .map_err(|error| classify(path, error))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let _ = file.read_to_string(&mut text);
+            let pid = text.trim().parse().ok();
+            return Err(DataDirError::Locked { path: path.to_owned(), pid });
+        }
+        Err(TryLockError::Error(error)) => return Err(classify(&name, error)),
+    }
+    let pid = format!("{}\n", std::process::id());
+    let written = file.set_len(0).and_then(|()| file.write_all(pid.as_bytes()));
+    // The lock is what counts: on a full disk the database still opens, its holder without a name.
+    if let Err(error) = written {
+        tracing::warn!("cannot write the pid to {}: {error}", name.display());
+    }
+    Ok(DirLock { _file: file })
+}
+
+/// Copies the template, so that the directory is a complete database or is made again.
+fn make(path: &Path, template: &Tree) -> io::Result<()> {
+    clear(path)?;
+    File::create(path.join(INCOMPLETE))?.sync_all()?;
+    sync_dir(path)?;
+    let copy = HostDir::open(path)?;
+    copy_tree(template, &copy).map_err(io::Error::from)?;
+    identity::renew(path)?;
+    sync_file_system(path)?;
+    fs::remove_file(path.join(INCOMPLETE))?;
+    sync_dir(path)?;
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        sync_dir(parent)?;
+    }
+    Ok(())
+}
+
+/// Removes what an interrupted `make` left; the lock file and the mark stay.
+fn clear(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_name() == LOCK_FILE || entry.file_name() == INCOMPLETE {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// One call for a thousand files.
+#[cfg(target_os = "linux")]
+fn sync_file_system(path: &Path) -> io::Result<()> {
+    crate::kernel::sync_file_system(&File::open(path)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn sync_file_system(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_file_system(&entry.path())?;
+        } else {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    sync_dir(path)
+}
+
+fn classify(path: &Path, error: io::Error) -> DataDirError {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            DataDirError::ReadOnly { path: path.to_owned() }
+        }
+        _ => DataDirError::Io { path: PathBuf::from(path), source: error },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_a_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        assert_eq!(look(&at("missing")).unwrap(), Contents::Nothing);
+        assert_eq!(look(dir.path()).unwrap(), Contents::Nothing);
+        fs::write(at(LOCK_FILE), "1").unwrap();
+        assert_eq!(look(dir.path()).unwrap(), Contents::Nothing);
+        fs::write(at("notes.txt"), "mine").unwrap();
+        assert_eq!(look(dir.path()).unwrap(), Contents::SomethingElse);
+        fs::write(at("PG_VERSION"), "16\n").unwrap();
+        assert_eq!(look(dir.path()).unwrap(), Contents::Database { version: "16".into() });
+        fs::write(at(INCOMPLETE), "").unwrap();
+        assert_eq!(look(dir.path()).unwrap(), Contents::Incomplete);
+        assert_eq!(look(&at("notes.txt")).unwrap(), Contents::SomethingElse);
+    }
+}

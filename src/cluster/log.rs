@@ -1,0 +1,123 @@
+//! PostgreSQL's log: kept for error messages, and passed on to `tracing`.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{DbError, Severity, SqlState};
+
+/// What Postgres is told to put before each line: SQLSTATE and pid.
+pub(super) const LINE_PREFIX: &str = "%e %p ";
+
+/// Lines kept.
+const KEPT: usize = 100;
+
+/// The last lines of a cluster's log.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    lines: Mutex<VecDeque<Line>>,
+}
+
+#[derive(Debug, Clone)]
+struct Line {
+    sqlstate: String,
+    level: String,
+    message: String,
+}
+
+impl Log {
+    pub(super) fn new() -> Arc<Log> {
+        Arc::default()
+    }
+
+    pub(super) fn push(&self, text: &str) {
+        let line = Line::parse(text);
+        line.trace();
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == KEPT {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
+    /// The lines kept, oldest first, without their prefixes.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().map(Line::text).collect()
+    }
+
+    /// The first message that ended a process.
+    pub(super) fn first_fatal(&self) -> Option<DbError> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let fatal = lines.iter().find(|line| matches!(line.level.as_str(), "FATAL" | "PANIC"))?;
+        let severity = if fatal.level == "PANIC" { Severity::Panic } else { Severity::Fatal };
+        Some(DbError::new(severity, SqlState::from_code(&fatal.sqlstate), fatal.message.clone()))
+    }
+}
+
+impl Line {
+    /// `00000 1234 LOG:  message`; anything else is a message without a level.
+    fn parse(text: &str) -> Line {
+        let prefixed = || -> Option<Line> {
+            let (sqlstate, rest) = text.split_once(' ')?;
+            let (pid, rest) = rest.split_once(' ')?;
+            let (level, message) = rest.split_once(":  ")?;
+            let valid = sqlstate.len() == 5
+                && pid.bytes().all(|byte| byte.is_ascii_digit())
+                && level.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+            valid.then(|| Line {
+                sqlstate: sqlstate.into(),
+                level: level.into(),
+                message: message.into(),
+            })
+        };
+        prefixed().unwrap_or_else(|| Line {
+            sqlstate: String::new(),
+            level: String::new(),
+            message: text.into(),
+        })
+    }
+
+    fn text(&self) -> String {
+        if self.level.is_empty() {
+            self.message.clone()
+        } else {
+            format!("{}:  {}", self.level, self.message)
+        }
+    }
+
+    fn trace(&self) {
+        let Line { sqlstate, message, .. } = self;
+        match self.level.as_str() {
+            "FATAL" | "PANIC" | "ERROR" => {
+                tracing::error!(target: "postgres", sqlstate, "{}", self.text());
+            }
+            "WARNING" => tracing::warn!(target: "postgres", sqlstate, "{message}"),
+            level if level.starts_with("DEBUG") => tracing::debug!(target: "postgres", "{message}"),
+            _ => tracing::info!(target: "postgres", "{}", self.text()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_taken_apart() {
+        let log = Log::new();
+        log.push("00000 7 LOG:  starting PostgreSQL");
+        log.push("58P01 9 FATAL:  could not open file \"global/pg_control\"");
+        log.push("\tcontinued");
+        assert_eq!(
+            log.lines(),
+            [
+                "LOG:  starting PostgreSQL",
+                "FATAL:  could not open file \"global/pg_control\"",
+                "\tcontinued"
+            ]
+        );
+        let fatal = log.first_fatal().unwrap();
+        assert_eq!(fatal.code().code(), "58P01");
+        assert_eq!(fatal.message(), "could not open file \"global/pg_control\"");
+    }
+}

@@ -1,0 +1,250 @@
+//! A cluster: one PostgreSQL instance, its postmaster and its life cycle.
+
+mod data_dir;
+mod identity;
+mod log;
+
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::assets::Runtime;
+use crate::client::{Cancel, send_cancel_request};
+use crate::error::{DataDirError, Error, StartError};
+use crate::kernel::fs::{FileSystem, Namespace, OpenOptions, Tree};
+use crate::kernel::process::{Process, signal};
+use crate::kernel::{Kernel, Stdio};
+
+use self::data_dir::DirLock;
+use self::log::Log;
+
+/// Where the guest finds things.
+const DATA_DIR: &str = "/pgdata";
+const PROGRAM: &str = "/pglite/bin/postgres";
+const SOCKET_DIR: &str = "/tmp";
+const SOCKET_NAME: &str = "/tmp/.s.PGSQL.5432";
+
+/// Longer than any start but crash recovery of a large database, which is allowed to take its time as
+/// long as the postmaster lives; only a hang is cut off.
+const START_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// A fast shutdown writes a checkpoint; this bounds one on a slow disk.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Killed processes end at their next interrupt check.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the files of a cluster are.
+pub(crate) enum Storage<'a> {
+    /// In memory, gone with the cluster; with a limit in bytes.
+    Temporary { limit: Option<u64> },
+    /// In a directory of the host.
+    Directory(&'a Path),
+}
+
+/// A running instance.
+pub(crate) struct Cluster {
+    kernel: Arc<Kernel>,
+    postmaster: Arc<Process>,
+    log: Arc<Log>,
+    /// Held as long as any process of the cluster may write.
+    lock: Mutex<Option<DirLock>>,
+    /// The data directory was made just now.
+    is_new: bool,
+}
+
+impl Cluster {
+    /// Starts an instance and waits until it accepts connections.
+    ///
+    /// `settings` are configuration parameters (name, value), stronger than `postgresql.conf`.
+    pub(crate) fn start(
+        runtime: &Runtime,
+        storage: Storage<'_>,
+        settings: &[(String, String)],
+    ) -> Result<Cluster, Error> {
+        let (files, lock, is_new): (Arc<dyn FileSystem>, _, _) = match storage {
+            Storage::Temporary { limit } => {
+                (Arc::new(runtime.template.clone_with_capacity(limit)), None, true)
+            }
+            Storage::Directory(path) => {
+                let opened = data_dir::open(path, &runtime.template)?;
+                (Arc::new(opened.files), Some(opened.lock), opened.is_new)
+            }
+        };
+        let temporary = lock.is_none();
+        let namespace = namespace(runtime, files).map_err(|errno| {
+            StartError::new(format!("the file system cannot be put together: {errno}"))
+        });
+        let namespace = namespace.map_err(Error::Start)?;
+        let environment = vec!["PGTZ=GMT".into(), "LC_ALL=C".into(), "HOME=/tmp".into()];
+        let kernel = Kernel::new(&runtime.engine, &runtime.module, Arc::new(namespace), environment);
+        let log = Log::new();
+        let sink = log.clone();
+        let postmaster = kernel
+            .start(
+                arguments(temporary, settings),
+                Stdio::Lines(Box::new(move |line| sink.push(line))),
+            )
+            .map_err(|error| {
+                Error::Start(StartError::new("its first process cannot be made").with_source(error))
+            })?;
+        let cluster = Cluster { kernel, postmaster, log, lock: Mutex::new(lock), is_new };
+        cluster.wait_ready()?;
+        Ok(cluster)
+    }
+
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// A stream to a new backend.
+    pub(crate) fn connect(&self) -> Result<UnixStream, Error> {
+        self.kernel.connect(SOCKET_NAME).map_err(|source| {
+            Error::Start(StartError::new("the postmaster has ended").with_source(source))
+        })
+    }
+
+    /// What cancels statements of this cluster's sessions, without keeping it alive.
+    pub(crate) fn canceller(&self) -> Arc<dyn Cancel> {
+        Arc::new(Canceller(Arc::downgrade(&self.kernel)))
+    }
+
+    /// The postmaster says in its lock file when it is ready.
+    fn wait_ready(&self) -> Result<(), Error> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        let mut pause = Duration::from_micros(500);
+        loop {
+            if self.is_ready() {
+                return Ok(());
+            }
+            let ended = self.kernel.wait(&self.postmaster, pause);
+            pause = (pause * 5 / 4).min(Duration::from_millis(20));
+            if let Some(status) = ended {
+                self.kernel.wait_all(KILL_TIMEOUT);
+                let reason = match status.exit_code() {
+                    Some(code) => format!("the postmaster ended with code {code}"),
+                    None => "the postmaster crashed".to_owned(),
+                };
+                return Err(Error::Start(self.start_error(reason)));
+            }
+            if Instant::now() > deadline {
+                return Err(Error::Start(self.start_error("it is not ready after an hour".into())));
+            }
+        }
+    }
+
+    fn start_error(&self, reason: String) -> StartError {
+        let error = StartError::new(reason).with_log(self.log.lines());
+        match self.log.first_fatal() {
+            Some(fatal) => error.with_fatal(fatal),
+            None => error,
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        // Line 8 of postmaster.pid is the status: src/include/utils/pidfile.h of PostgreSQL.
+        const STATUS_LINE: usize = 7;
+        let options = OpenOptions { read: true, ..OpenOptions::default() };
+        let path = format!("{DATA_DIR}/postmaster.pid");
+        let Ok(file) = self.kernel.files().open(&path, options) else { return false };
+        let mut buffer = [0u8; 1024];
+        let Ok(len) = file.read_at(&mut [io::IoSliceMut::new(&mut buffer)], 0) else {
+            return false;
+        };
+        let text = String::from_utf8_lossy(&buffer[..len]);
+        let mut lines = text.lines();
+        // A file of an earlier run has another pid, or this postmaster has not written it yet.
+        lines.next() == Some(&self.postmaster.pid.to_string())
+            && lines.nth(STATUS_LINE - 1).is_some_and(|status| status.trim() == "ready")
+            && self.kernel.connect_possible(SOCKET_NAME)
+    }
+
+    /// Fast shutdown: sessions are ended, everything is written, processes end.
+    pub(crate) fn shut_down(&self) -> Result<(), Error> {
+        self.postmaster.raise(signal::INT);
+        let status = self.kernel.wait(&self.postmaster, SHUTDOWN_TIMEOUT);
+        let clean = status.and_then(|status| status.exit_code()) == Some(0);
+        self.kill();
+        if clean {
+            Ok(())
+        } else {
+            Err(Error::Start(self.start_error("PostgreSQL did not shut down cleanly".into())))
+        }
+    }
+
+    /// Ends everything at once, as a power failure would.
+    fn kill(&self) {
+        let ended = self.kernel.kill_all(KILL_TIMEOUT);
+        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if !ended {
+            // A process that might still write must keep everybody else out.
+            std::mem::forget(lock);
+            tracing::error!("a PostgreSQL process did not end; its data directory stays locked");
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn namespace(
+    runtime: &Runtime,
+    data: Arc<dyn FileSystem>,
+) -> Result<Namespace, crate::kernel::errno::Errno> {
+    let root = Tree::new();
+    root.create_dir(SOCKET_DIR)?;
+    let mut namespace = Namespace::new(Arc::new(root));
+    namespace.mount_devices()?;
+    namespace.mount("/pglite", Arc::new(runtime.installation.clone_tree()), true)?;
+    namespace.mount(DATA_DIR, data, false)?;
+    Ok(namespace)
+}
+
+fn arguments(temporary: bool, settings: &[(String, String)]) -> Vec<String> {
+    let mut arguments = vec![PROGRAM.to_owned(), "-D".to_owned(), DATA_DIR.to_owned()];
+    let mut set = |name: &str, value: &str| {
+        arguments.push("-c".to_owned());
+        arguments.push(format!("{name}={value}"));
+    };
+    if temporary {
+        // Nothing of it outlives the process: there is no disk to wait for.
+        set("fsync", "off");
+        set("synchronous_commit", "off");
+        set("full_page_writes", "off");
+    }
+    for (name, value) in settings {
+        set(name, value);
+    }
+    // How the library reaches it, and reads its log.
+    set("listen_addresses", "");
+    set("unix_socket_directories", SOCKET_DIR);
+    set("port", "5432");
+    set("log_line_prefix", log::LINE_PREFIX);
+    set("log_destination", "stderr");
+    set("logging_collector", "off");
+    arguments
+}
+
+struct Canceller(Weak<Kernel>);
+
+impl Cancel for Canceller {
+    fn cancel(&self, pid: i32, secret: i32) -> Result<(), Error> {
+        let closed = || Error::Closed { cause: None };
+        let kernel = self.0.upgrade().ok_or_else(closed)?;
+        let mut stream = kernel.connect(SOCKET_NAME).map_err(|_| closed())?;
+        let sent = send_cancel_request(&mut stream, pid, secret)
+            .and_then(|()| stream.read_to_end(&mut Vec::new()));
+        sent.map(drop).map_err(|_| closed())
+    }
+}
+
+impl From<DataDirError> for Error {
+    fn from(error: DataDirError) -> Error {
+        Error::DataDir(error)
+    }
+}
