@@ -232,8 +232,7 @@ impl Session {
         self.closed = true;
         self.wire.output.clear();
         frontend::terminate(&mut self.wire.output);
-        // If it cannot be sent, the backend is gone already.
-        let _ = self.wire.flush();
+        self.wire.send_last();
     }
 
     /// Sets how many statements are kept prepared for calls that pass SQL text; 0 keeps none. The

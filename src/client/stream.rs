@@ -85,6 +85,13 @@ impl Session {
                 // The rest of the batch at hand.
                 Event::Row(_)
                 | Event::Message(Message::PortalSuspended | Message::CommandComplete(_)) => {}
+                Event::Message(Message::EmptyQueryResponse) => {}
+                Event::Message(Message::CopyInResponse(_)) => {
+                    return Err(self.copy_in_misused());
+                }
+                Event::Message(Message::CopyOutResponse(_)) => {
+                    return Err(self.misused(COPY_OUT_MISUSED));
+                }
                 other => return Err(self.unexpected(other)),
             }
         }

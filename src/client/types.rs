@@ -149,12 +149,14 @@ fn unknown(oid: Oid) -> Type {
     Type::new(oid.to_string(), oid, Kind::Simple, "pg_catalog".to_owned())
 }
 
-/// These built-in types have no `typsend`.
+/// These built-in types have no `typsend`, or, `anyarray`, elements of a type that may have none.
 fn builtin_format(type_: &Type) -> Format {
     match *type_ {
-        Type::ACLITEM | Type::ACLITEM_ARRAY | Type::GTS_VECTOR | Type::GTS_VECTOR_ARRAY => {
-            Format::Text
-        }
+        Type::ACLITEM
+        | Type::ACLITEM_ARRAY
+        | Type::GTS_VECTOR
+        | Type::GTS_VECTOR_ARRAY
+        | Type::ANYARRAY => Format::Text,
         _ => Format::Binary,
     }
 }

@@ -1,6 +1,7 @@
 //! Bytes in and out: framing, buffering and the two ways a socket can block.
 
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -235,6 +236,13 @@ impl Wire {
             }
         }
         Ok(())
+    }
+
+    /// Sends a last message, if that is possible without waiting long, and ends the stream.
+    pub(super) fn send_last(&mut self) {
+        // Without the message the end of the stream still tells the backend to go.
+        let _ = self.stream.write(&self.output);
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Reads until the backend closes its end, at most for `timeout`.
