@@ -39,6 +39,7 @@ impl Tree {
 }
 
 /// All files of a file system, for [`archive::write`](crate::kernel::fs::archive::write).
+#[allow(dead_code, reason = "to pack a tree that was made in memory")]
 pub(crate) fn entries(fs: &dyn FileSystem) -> FsResult<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut todo = vec![String::new()];

@@ -34,6 +34,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
 
+#[allow(unused_imports, reason = "to pack a tree that was made in memory")]
 pub(crate) use self::frozen::entries;
 use self::handle::{DirHandle, FileHandle, LiveFile};
 use self::names::{Body, Names, Place, Unlinked};
@@ -153,6 +154,7 @@ impl Tree {
 
     /// An empty tree that gives `ENOSPC` for more than `bytes` of written pages. A clone may write
     /// as many again.
+    #[allow(dead_code, reason = "not every caller limits or counts")]
     pub(crate) fn with_capacity(bytes: u64) -> Tree {
         Tree::with_limit(Some(bytes))
     }
@@ -209,12 +211,14 @@ impl Tree {
 
     /// Bytes of the pages that were written through this tree and are still held, by it or by
     /// clones of it. This is what its capacity limits.
+    #[allow(dead_code, reason = "not every caller limits or counts")]
     pub(crate) fn owned_bytes(&self) -> u64 {
         self.shared.account.used_bytes()
     }
 
     /// [`Tree::owned_bytes`] of this tree and of all trees that come from the same one by cloning,
     /// dropped ones included: the memory that all of them need together.
+    #[allow(dead_code, reason = "not every caller limits or counts")]
     pub(crate) fn family_owned_bytes(&self) -> u64 {
         self.shared.account.family_bytes()
     }

@@ -78,10 +78,12 @@ impl Account {
         }
     }
 
+    #[allow(dead_code, reason = "for statistics")]
     pub(super) fn used_bytes(&self) -> u64 {
         self.used.load(Ordering::Relaxed) * PAGE as u64
     }
 
+    #[allow(dead_code, reason = "for statistics")]
     pub(super) fn family_bytes(&self) -> u64 {
         self.family.load(Ordering::Relaxed) * PAGE as u64
     }
@@ -126,7 +128,8 @@ impl Drop for Charge {
 #[derive(Debug)]
 pub(super) struct OwnedPage {
     data: [u8; PAGE],
-    charge: Charge,
+    /// Given back with the page.
+    _charge: Charge,
 }
 
 /// Invariant: bytes of a page past the end of its file read as zero.
@@ -185,7 +188,7 @@ impl Page {
         let charge = self.take_charge(account)?;
         let mut page = Arc::new(OwnedPage {
             data: ZEROS,
-            charge,
+            _charge: charge,
         });
         let data = &mut Arc::get_mut(&mut page)
             .expect("nobody else has the new page yet")
@@ -238,7 +241,7 @@ impl Page {
                     data[..len].copy_from_slice(&page.data[..len]);
                     *page = Arc::new(OwnedPage {
                         data,
-                        charge: Charge::forced(account),
+                        _charge: Charge::forced(account),
                     });
                 }
             },
