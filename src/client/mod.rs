@@ -25,6 +25,9 @@ mod transaction;
 mod types;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::cancel::CancelHandle;
 pub(crate) use self::cancel::{Cancel, send_cancel_request};
 pub use self::column::{Column, SimpleColumn};
