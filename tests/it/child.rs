@@ -1,0 +1,140 @@
+//! Tests that need another process run this program again, with one of the tasks below.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use pglite_oxide::Pglite;
+
+const TASK: &str = "PGLITE_TEST_TASK";
+const PATH: &str = "PGLITE_TEST_PATH";
+
+/// A process of this program that does a task; killed when dropped.
+pub struct Process {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Process {
+    pub fn start(task: &str, path: &Path, environment: &[(&str, &str)]) -> Process {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child::entry", "--nocapture", "--test-threads=1"])
+            .env(TASK, task)
+            .env(PATH, path)
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Process { child, output }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line that the task has said, without the test harness's own; `None` at its end.
+    pub fn line(&mut self) -> Option<String> {
+        loop {
+            let mut line = String::new();
+            if self.output.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
+            if let Some((_, said)) = line.trim_end().split_once(SAID) {
+                return Some(said.to_owned());
+            }
+        }
+    }
+
+    /// As a power failure, or the kernel's out-of-memory killer, would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn wait(&mut self) {
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const SAID: &str = "said: ";
+
+fn say(what: impl std::fmt::Display) {
+    println!("{SAID}{what}");
+    std::io::stdout().flush().unwrap();
+}
+
+#[test]
+fn entry() {
+    let Ok(task) = std::env::var(TASK) else {
+        // Started by hand, as one of the tests: nobody asked for anything.
+        return assert!(std::env::var_os(PATH).is_none());
+    };
+    let path = std::env::var_os(PATH).unwrap();
+    let path = Path::new(&path);
+    match task.as_str() {
+        "hold" => {
+            let _db = Pglite::open(path).unwrap();
+            say("open");
+            std::thread::sleep(std::time::Duration::from_secs(600));
+        }
+        "insert" => {
+            let mut db = Pglite::open(path).unwrap();
+            db.exec("CREATE TABLE IF NOT EXISTS t (id int PRIMARY KEY, filler text)").unwrap();
+            let next: i32 = db.query_one("SELECT coalesce(max(id), 0) FROM t", &[]).unwrap().get(0);
+            for id in next + 1.. {
+                db.execute("INSERT INTO t VALUES ($1, repeat('x', 300))", &[&id]).unwrap();
+                say(id);
+            }
+        }
+        "first open" => {
+            say("opening");
+            drop(Pglite::open(path).unwrap());
+            say("opened");
+        }
+        "select" => {
+            let mut db = Pglite::temporary().unwrap();
+            say(super::text(&mut db, "SELECT 40 + 2"));
+        }
+        "exceptions" => {
+            let mut db = Pglite::temporary().unwrap();
+            let run = |db: &mut Pglite, times: u32| {
+                db.exec(&format!(
+                    "DO $$ BEGIN FOR i IN 1..{times} LOOP
+                         BEGIN PERFORM 1/0; EXCEPTION WHEN division_by_zero THEN NULL; END;
+                     END LOOP; END $$"
+                ))
+                .unwrap();
+            };
+            run(&mut db, 20_000);
+            let before = resident_kilobytes();
+            run(&mut db, 200_000);
+            say(resident_kilobytes().saturating_sub(before));
+        }
+        "threads" => {
+            let count = || std::fs::read_dir("/proc/self/task").unwrap().count();
+            drop(Pglite::temporary().unwrap());
+            let before = count();
+            for _ in 0..5 {
+                drop(Pglite::temporary().unwrap());
+            }
+            say(count() - before);
+        }
+        other => panic!("no task {other}"),
+    }
+}
+
+fn resident_kilobytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}

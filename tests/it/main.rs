@@ -1,0 +1,28 @@
+//! All integration tests: one program, so that the library is linked once.
+#![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
+
+mod cache;
+mod child;
+mod close;
+mod data_dir;
+mod durability;
+mod interrupt;
+mod limits;
+mod postgres;
+
+use pglite_oxide::{Pglite, Session};
+
+/// The first column of the first row, as text.
+fn text(db: &mut Session, sql: &str) -> String {
+    let results = db.exec(sql).unwrap();
+    let last = results.last().expect("a statement");
+    last.rows()[0].get(0).unwrap_or("NULL").to_owned()
+}
+
+fn sqlstate(error: &pglite_oxide::Error) -> &str {
+    error.sqlstate().map_or("none", |state| state.code())
+}
+
+fn temporary() -> Pglite {
+    Pglite::temporary().unwrap()
+}
