@@ -424,7 +424,11 @@ fn streams_can_be_dropped_early() {
     }
     drop(stream);
     db.exec("SELECT 1").expect("the session goes on");
-    assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        begin.elapsed()
+    );
 }
 
 #[test]

@@ -304,3 +304,46 @@ fn maps_of_parameters() {
         .expect("a row");
     assert_eq!((row.get::<_, i32>(0), row.get::<_, &str>(1)), (1, "x"));
 }
+
+/// Writes rubbish, and then says that the value is NULL, fails or panics.
+#[derive(Debug)]
+struct Careless(&'static str);
+
+impl ToSql for Careless {
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut bytes::BytesMut,
+    ) -> Result<pglite_oxide::types::IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        out.extend_from_slice(b"rubbish");
+        match self.0 {
+            "null" => Ok(pglite_oxide::types::IsNull::Yes),
+            "error" => Err("no such value".into()),
+            _ => panic!("a bad implementation"),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    pglite_oxide::types::to_sql_checked!();
+}
+
+#[test]
+fn careless_parameters_do_no_harm() {
+    let mut db = common::db();
+    let sql = "SELECT $1::text IS NULL AND $2::int4 = 5";
+    for _ in 0..2 {
+        let row = db.query_one(sql, &[&Careless("null"), &5]).expect("a row");
+        assert!(row.get::<_, bool>(0));
+        let error = db
+            .query_one(sql, &[&Careless("error"), &5])
+            .expect_err("it fails");
+        assert!(error.to_string().ends_with("no such value"), "{error}");
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            db.query_one(sql, &[&Careless("panic"), &5]).map(drop)
+        }));
+        assert!(outcome.is_err());
+    }
+}

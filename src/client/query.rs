@@ -308,12 +308,16 @@ fn encode_bind(
         .map(|(param, type_)| param.encode_format(type_) as i16);
     let mut current = 0;
     let serialize = |(param, type_): (&&(dyn ToSql + Sync), _), output: &mut BytesMut| {
-        let outcome = param.to_sql_checked(type_, output);
-        if outcome.is_ok() {
-            current += 1;
-        }
-        outcome.map(|null| match null {
-            postgres_types::IsNull::Yes => IsNull::Yes,
+        let begin = output.len();
+        let null = param.to_sql_checked(type_, output)?;
+        current += 1;
+        Ok(match null {
+            postgres_types::IsNull::Yes => {
+                // A NULL has no bytes, whatever a careless implementation wrote: they would be
+                // read as the next value.
+                output.truncate(begin);
+                IsNull::Yes
+            }
             postgres_types::IsNull::No => IsNull::No,
         })
     };
