@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use crate::assets::Runtime;
@@ -86,6 +87,19 @@ impl Pglite {
     /// Opens a database with options.
     pub fn builder() -> PgliteBuilder {
         PgliteBuilder::default()
+    }
+
+    /// A stream to a new backend of this database, as a TCP connection to a server would be.
+    ///
+    /// It speaks PostgreSQL's wire protocol from the start-up message on, for clients that bring their
+    /// own implementation of it. The stream lives in this process; no port or socket file is involved.
+    /// Local connections are trusted.
+    ///
+    /// # Errors
+    ///
+    /// If PostgreSQL has stopped.
+    pub fn connect_raw(&self) -> Result<UnixStream, Error> {
+        self.cluster.connect()
     }
 
     /// Ends the session and shuts PostgreSQL down: everything is written, and the next open needs no
