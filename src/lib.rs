@@ -1,12 +1,58 @@
 //! A real PostgreSQL 17 inside your process.
+//!
+//! PostgreSQL itself, compiled to WebAssembly and from there to native code ahead of time, runs in threads
+//! of this process: no server to install, no Docker, no port, and nothing to download at run time.
+//!
+//! ```
+//! use pglite_oxide::Pglite;
+//!
+//! # fn main() -> Result<(), pglite_oxide::Error> {
+//! let mut db = Pglite::temporary()?;
+//! db.exec("CREATE TABLE planet (name text, moons int)")?;
+//! db.execute("INSERT INTO planet VALUES ($1, $2), ('Mars', 2)", &[&"Earth", &1i32])?;
+//!
+//! for row in db.query("SELECT name, moons FROM planet ORDER BY moons", &[])? {
+//!     println!("{} has {}", row.get::<_, &str>("name"), row.get::<_, i32>("moons"));
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to look
+//!
+//! - [`Pglite`] opens a database, in memory or in a directory, and is a session on it.
+//! - [`Session`] has the methods for SQL: [`exec`](Session::exec), [`query`](Session::query),
+//!   [`prepare`](Session::prepare), [`transaction`](Session::transaction), [`copy_in`](Session::copy_in),
+//!   [`listen`](Session::listen) and more.
+//! - [`Error`] tells whose fault it is; [`SqlState`] has PostgreSQL's codes.
+//! - [`types`] is `postgres-types`: which Rust types are which PostgreSQL types.
+//!
+//! # Behaviour
+//!
+//! Calls are synchronous and need no runtime; handles are `Send`. In async code, call them from
+//! `spawn_blocking` or a thread of their own.
+//!
+//! A database is a whole PostgreSQL instance: postmaster, checkpointer, WAL writer, autovacuum and the
+//! rest run as threads. Dropping a [`Pglite`] ends them all.
+//!
+//! # Features
+//!
+//! | feature | what it adds | default |
+//! |---|---|---|
+//! | `with-chrono` | conversions for `chrono` 0.4 types | no |
+//! | `with-uuid` | conversions for `uuid` 1 | no |
+//! | `with-serde_json` | conversions for `serde_json` 1 | no |
+//! | `with-time` | conversions for `time` 0.3 types | no |
+//!
+//! Platforms: x86-64 Linux with glibc. Elsewhere opening a database is an [`AssetsError`].
+
 #![deny(unsafe_code)]
-#![warn(missing_docs)]
 
 mod assets;
 mod client;
 mod cluster;
 mod error;
-#[allow(unsafe_code, reason = "the kernel is where memory and the host's calls are")]
+#[allow(unsafe_code, reason = "the kernel owns memory and makes the host's system calls")]
 mod kernel;
 mod pglite;
 

@@ -83,7 +83,7 @@ fn load_module(cache: &CacheDir, code: &Asset) -> Result<(Engine, Module), Asset
 }
 
 fn tree(cache: &CacheDir, asset: &Asset) -> Result<Tree, AssetsError> {
-    let backing: Arc<Unpacked> = Arc::new(cache.unpack(asset)?);
+    let backing: Unpacked = cache.unpack(asset)?;
     Tree::from_archive(backing).map_err(|error| AssetsError::Corrupt {
         asset: asset.name.into(),
         reason: error.to_string(),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::assets::Runtime;
 use crate::client::{Cancel, send_cancel_request};
-use crate::error::{DataDirError, Error, StartError};
+use crate::error::{Error, StartError};
 use crate::kernel::fs::{FileSystem, Namespace, OpenOptions, Tree};
 use crate::kernel::process::{Process, signal};
 use crate::kernel::{Kernel, Stdio};
@@ -240,11 +240,5 @@ impl Cancel for Canceller {
         let sent = send_cancel_request(&mut stream, pid, secret)
             .and_then(|()| stream.read_to_end(&mut Vec::new()));
         sent.map(drop).map_err(|_| closed())
-    }
-}
-
-impl From<DataDirError> for Error {
-    fn from(error: DataDirError) -> Error {
-        Error::DataDir(error)
     }
 }

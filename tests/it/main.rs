@@ -9,6 +9,7 @@ mod durability;
 mod interrupt;
 mod limits;
 mod postgres;
+mod session;
 
 use pglite_oxide::{Pglite, Session};
 

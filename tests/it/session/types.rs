@@ -1,7 +1,5 @@
 //! Values of all kinds, there and back.
 
-mod common;
-
 use std::collections::HashMap;
 
 use pglite_oxide::types::{FromSql, Kind, ToSql, Type};
@@ -20,7 +18,7 @@ where
 
 #[test]
 fn plain_values() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     there_and_back(&mut db, "bool", true);
     there_and_back(&mut db, "\"char\"", -1i8);
     there_and_back(&mut db, "int2", i16::MIN);
@@ -47,7 +45,7 @@ fn plain_values() {
 
 #[test]
 fn arrays_with_nulls() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     there_and_back(&mut db, "int4[]", vec![Some(1), None, Some(3)]);
     there_and_back(
         &mut db,
@@ -61,7 +59,7 @@ fn arrays_with_nulls() {
 
 #[test]
 fn numerics_are_exact() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let long = "9".repeat(1000);
     let texts = [
         "0",
@@ -118,7 +116,7 @@ fn numerics_are_exact() {
 
 #[test]
 fn types_of_ones_own() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec(
         "CREATE SCHEMA s;
          CREATE TYPE s.mood AS ENUM ('sad', 'it''s ok', 'happy');
@@ -171,7 +169,7 @@ fn types_of_ones_own() {
 /// `aclitem` has no binary form; it is asked for as text, and read as a string.
 #[test]
 fn types_without_a_binary_form() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let row = db
         .query_one(
             "SELECT 1 AS a, (acldefault('r', 10))[1] AS item, acldefault('r', 10) AS items, 2 AS b",
@@ -190,7 +188,7 @@ fn types_without_a_binary_form() {
 
 #[test]
 fn every_catalogue_can_be_read() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let names = db
         .query(
             "SELECT oid::regclass::text FROM pg_class
@@ -223,7 +221,7 @@ fn every_catalogue_can_be_read() {
 
 #[test]
 fn json() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let rows = db
         .query_json(
             "SELECT 9223372036854775807 AS big, 1.10::numeric AS price, 'NaN'::numeric AS nan,
@@ -264,7 +262,7 @@ fn json() {
 /// Our JSON, read back by PostgreSQL itself, is what PostgreSQL makes of the same row.
 #[test]
 fn json_agrees_with_postgres() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     for source in ["pg_class", "pg_type", "pg_proc", "pg_index", "pg_settings"] {
         let ours = db
             .query_json(&format!("SELECT * FROM {source}"), &[])
@@ -295,7 +293,7 @@ fn json_agrees_with_postgres() {
 #[test]
 fn maps_of_parameters() {
     // A slice made at run time, as a query builder would.
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let values: HashMap<&str, Box<dyn ToSql + Sync>> =
         HashMap::from([("a", Box::new(1i32) as _), ("b", Box::new("x") as _)]);
     let params: Vec<&(dyn ToSql + Sync)> = vec![&*values["a"], &*values["b"]];
@@ -332,7 +330,7 @@ impl ToSql for Careless {
 
 #[test]
 fn careless_parameters_do_no_harm() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let sql = "SELECT $1::text IS NULL AND $2::int4 = 5";
     for _ in 0..2 {
         let row = db.query_one(sql, &[&Careless("null"), &5]).expect("a row");

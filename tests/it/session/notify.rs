@@ -1,14 +1,12 @@
 //! Notices, and notifications of `LISTEN`.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
 use pglite_oxide::{Error, Severity, SqlState};
 
 #[test]
 fn listen_and_notify() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.listen("My \"channel\"").expect("listening");
     assert!(db.notifications().expect("none yet").is_empty());
     db.exec("NOTIFY \"My \"\"channel\"\"\", 'one'")
@@ -49,7 +47,7 @@ fn listen_and_notify() {
 
 #[test]
 fn many_notifications() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.listen("c").expect("listening");
     db.exec("SELECT pg_notify('c', n::text) FROM generate_series(1, 10000) n")
         .expect("sent");
@@ -64,7 +62,7 @@ fn many_notifications() {
 
 #[test]
 fn notices() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let tell = "DO $$ BEGIN FOR i IN 1..1500 LOOP RAISE NOTICE 'n %', i; END LOOP; END $$";
     db.exec(tell).expect("notices");
     let kept = db.take_notices();
@@ -88,7 +86,7 @@ fn notices() {
 
 #[test]
 fn waiting_notices_the_end_of_the_session() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.listen("c").expect("listening");
     db.exec("SET idle_session_timeout = '200ms'").expect("set");
     let error = db
@@ -102,7 +100,7 @@ fn waiting_notices_the_end_of_the_session() {
 /// The reason waits in the socket until the next request, which may not even be sent any more.
 #[test]
 fn the_next_request_says_why_the_session_has_ended() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec("SET idle_session_timeout = '100ms'").expect("set");
     std::thread::sleep(Duration::from_millis(500));
     let error = db.query("SELECT 1", &[]).expect_err("it has ended");

@@ -1,12 +1,10 @@
 //! `numeric` as `rust_decimal::Decimal`, with its feature `db-postgres`.
 
-mod common;
-
 use rust_decimal::Decimal;
 
 #[test]
 fn decimals_are_exact() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     for text in [
         "0",
         "0.10",

@@ -1,7 +1,5 @@
 //! `COPY` from and to the client.
 
-mod common;
-
 use std::io::{BufRead, Read, Write};
 use std::time::{Duration, Instant};
 
@@ -15,7 +13,7 @@ fn count(db: &mut pglite_oxide::Session) -> i64 {
 
 #[test]
 fn in_and_out() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec("CREATE TABLE t (a int, b text)").expect("a table");
     let mut data = String::new();
     for i in 0..100_000 {
@@ -45,7 +43,7 @@ fn in_and_out() {
 
 #[test]
 fn binary() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec("CREATE TABLE t (a int8, b bytea)")
         .expect("a table");
     db.exec("INSERT INTO t SELECT n, decode('00ff', 'hex') FROM generate_series(1, 1000) n")
@@ -71,7 +69,7 @@ fn binary() {
 
 #[test]
 fn an_error_in_the_middle() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec("CREATE TABLE t (a int)").expect("a table");
     // A small one: found out by `finish`.
     let mut writer = db.copy_in("COPY t FROM STDIN").expect("a writer");
@@ -117,7 +115,7 @@ fn an_error_in_the_middle() {
 
 #[test]
 fn a_dropped_writer_cancels() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec("CREATE TABLE t (a int)").expect("a table");
     let mut writer = db.copy_in("COPY t FROM STDIN").expect("a writer");
     writer
@@ -142,7 +140,7 @@ fn a_dropped_writer_cancels() {
 
 #[test]
 fn a_dropped_reader_stops() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let endless = "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT";
     let mut buffer = [0; 10];
     db.copy_out(endless)
@@ -174,7 +172,7 @@ fn a_dropped_reader_stops() {
 
 #[test]
 fn an_error_while_copying_out() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let sql = "COPY (SELECT 1 / (5000 - n) FROM generate_series(1, 10000) n) TO STDOUT";
     let mut reader = db.copy_out(sql).expect("a reader");
     let error = reader
@@ -193,7 +191,7 @@ fn an_error_while_copying_out() {
 
 #[test]
 fn the_wrong_method_for_a_copy() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec("CREATE TABLE t (a int)").expect("a table");
     let usage = |outcome: Result<(), Error>| match outcome {
         Err(Error::Usage(message)) => message,
@@ -232,7 +230,7 @@ fn the_wrong_method_for_a_copy() {
 /// both sides would wait for the other one for ever.
 #[test]
 fn notices_while_copying_in_do_not_deadlock() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec(
         "CREATE TABLE t (a int);
          CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS

@@ -1,7 +1,5 @@
 //! Statements and their results: `exec`, `query` and relatives, prepared statements, streams.
 
-mod common;
-
 use std::time::{Duration, Instant};
 
 use pglite_oxide::types::Type;
@@ -9,7 +7,7 @@ use pglite_oxide::{Error, SqlState, TransactionStatus};
 
 #[test]
 fn exec_returns_each_statement() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let results = db
         .exec(
             "CREATE TABLE t (a int, b text);
@@ -46,7 +44,7 @@ fn exec_returns_each_statement() {
 
 #[test]
 fn exec_stops_at_an_error_and_undoes_what_was_before() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let error = db
         .exec("CREATE TABLE t (a int); INSERT INTO t VALUES (1); SELECT 1/0; SELECT 2")
         .expect_err("a division by zero");
@@ -58,7 +56,7 @@ fn exec_stops_at_an_error_and_undoes_what_was_before() {
 
 #[test]
 fn errors_have_all_fields() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec("CREATE TABLE person (id int PRIMARY KEY, age int CONSTRAINT adult CHECK (age > 17))")
         .expect("a table");
     let error = db
@@ -87,7 +85,7 @@ fn errors_have_all_fields() {
 
 #[test]
 fn rows_by_index_and_name() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let row = db
         .query_one("SELECT 1 AS a, 2 AS b, 3 AS a, NULL::int AS n", &[])
         .expect("a row");
@@ -121,7 +119,7 @@ fn rows_by_index_and_name() {
 
 #[test]
 fn wide_rows() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let list: Vec<String> = (0..1600).map(|i| format!("{i} AS c{i}")).collect();
     let row = db
         .query_one(&format!("SELECT {}", list.join(", ")), &[])
@@ -134,7 +132,7 @@ fn wide_rows() {
 
 #[test]
 fn numbers_of_rows_are_checked() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let rows = |n: i32| format!("SELECT generate_series(1, {n})");
     assert!(matches!(
         db.query_one(&rows(0), &[]),
@@ -154,7 +152,7 @@ fn numbers_of_rows_are_checked() {
 
 #[test]
 fn wrong_parameters_are_found_before_sending() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let sql = "SELECT $1::int4 + $2::int4";
     let wrong = db.query(sql, &[&1]).expect_err("one is missing");
     assert!(matches!(
@@ -186,7 +184,7 @@ fn wrong_parameters_are_found_before_sending() {
 
 #[test]
 fn execute_counts_rows() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     assert_eq!(
         db.execute("CREATE TABLE t (a int)", &[]).expect("a table"),
         0
@@ -207,7 +205,7 @@ fn execute_counts_rows() {
 
 #[test]
 fn a_nul_in_the_sql_is_refused() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     assert!(matches!(db.exec("SELECT '\0'"), Err(Error::Usage(_))));
     assert!(matches!(db.query("SELECT '\0'", &[]), Err(Error::Usage(_))));
     db.exec("SELECT 1").expect("the session goes on");
@@ -215,8 +213,8 @@ fn a_nul_in_the_sql_is_refused() {
 
 #[test]
 fn statements_of_another_session_are_refused() {
-    let mut one = common::db();
-    let mut other = common::db();
+    let mut one = crate::temporary();
+    let mut other = crate::temporary();
     let statement = one.prepare("SELECT 1").expect("a statement");
     assert!(matches!(other.query(&statement, &[]), Err(Error::Usage(_))));
     assert_eq!(one.query(&statement, &[]).expect("a row").len(), 1);
@@ -224,7 +222,7 @@ fn statements_of_another_session_are_refused() {
 
 #[test]
 fn describe_and_prepare_typed() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let description = db
         .describe("SELECT $1::text, 1 AS n")
         .expect("a description");
@@ -267,7 +265,7 @@ fn prepared_on_the_server(db: &mut pglite_oxide::Session) -> i64 {
 
 #[test]
 fn the_statement_cache_is_bounded() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     for i in 0..10_000 {
         let row = db
             .query_one(&format!("SELECT $1::int4 + {i}"), &[&1])
@@ -289,7 +287,7 @@ fn the_statement_cache_is_bounded() {
 
 #[test]
 fn dropped_statements_are_closed() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let statements: Vec<_> = (0..50)
         .map(|i| db.prepare(&format!("SELECT {i}")).expect("a statement"))
         .collect();
@@ -302,7 +300,7 @@ fn dropped_statements_are_closed() {
 
 #[test]
 fn statements_survive_discard_and_deallocate() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let kept = db.prepare("SELECT $1::int4 + 1").expect("a statement");
     for destroyer in ["DISCARD ALL", "DEALLOCATE ALL"] {
         for _ in 0..2 {
@@ -347,7 +345,7 @@ fn statements_survive_discard_and_deallocate() {
 
 #[test]
 fn statements_follow_a_changed_table() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec("CREATE TABLE t (a int); INSERT INTO t VALUES (1)")
         .expect("a table");
     let kept = db.prepare("SELECT * FROM t").expect("a statement");
@@ -390,7 +388,7 @@ fn statements_follow_a_changed_table() {
 
 #[test]
 fn streams_give_all_rows() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     for count in [0, 1, 127, 128, 129, 20_000] {
         let mut stream = db
             .query_raw("SELECT generate_series(1, $1::int4)", &[&count])
@@ -413,7 +411,7 @@ fn streams_give_all_rows() {
 
 #[test]
 fn streams_can_be_dropped_early() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let begin = Instant::now();
     // Ten billion rows: reading them all would take an hour.
     let sql = "SELECT a, repeat('x', 100) FROM generate_series(1, 100000) a,
@@ -433,7 +431,7 @@ fn streams_can_be_dropped_early() {
 
 #[test]
 fn streams_dropped_in_a_transaction_do_not_abort_it() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let mut transaction = db.transaction().expect("a transaction");
     let mut stream = transaction
         .query_raw("SELECT generate_series(1, 100000)", &[])
@@ -452,7 +450,7 @@ fn streams_dropped_in_a_transaction_do_not_abort_it() {
 
 #[test]
 fn streams_end_with_their_error() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let mut stream = db
         .query_raw(
             "SELECT 1000 / (500 - n) FROM generate_series(1, 1000) n",
@@ -480,7 +478,7 @@ fn streams_end_with_their_error() {
 
 #[test]
 fn forgotten_streams_do_no_harm() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let stream = db
         .query_raw("SELECT generate_series(1, 1000)", &[])
         .expect("a stream");
@@ -495,7 +493,7 @@ fn forgotten_streams_do_no_harm() {
 
 #[test]
 fn a_value_of_50_megabytes() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let big = "0123456789".repeat(5_000_000);
     let row = db
         .query_one("SELECT $1::text, length($1)", &[&big])
@@ -508,7 +506,7 @@ fn a_value_of_50_megabytes() {
 
 #[test]
 fn a_statement_can_be_cancelled_from_another_thread() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     for sql in [
         "SELECT pg_sleep(60)",
         "SELECT count(*) FROM generate_series(1, 1e12::int8)",
@@ -540,7 +538,7 @@ fn a_statement_can_be_cancelled_from_another_thread() {
 
 #[test]
 fn statement_timeout() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec("SET statement_timeout = 100").expect("set");
     let error = db.query("SELECT pg_sleep(60)", &[]).expect_err("too long");
     assert_eq!(error.sqlstate(), Some(&SqlState::QUERY_CANCELED));
@@ -549,7 +547,7 @@ fn statement_timeout() {
 
 #[test]
 fn a_session_can_move_to_another_thread() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec("CREATE TABLE t (a int)").expect("a table");
     let mut db = std::thread::spawn(move || {
         db.execute("INSERT INTO t VALUES (1)", &[]).expect("a row");

@@ -1,7 +1,5 @@
 //! Transactions and savepoints.
 
-mod common;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pglite_oxide::{Error, IsolationLevel, Session, SqlState, TransactionStatus};
@@ -15,7 +13,7 @@ const TABLE: &str = "CREATE TABLE t (a int PRIMARY KEY DEFERRABLE INITIALLY DEFE
 
 #[test]
 fn commit_and_rollback() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec(TABLE).expect("a table");
     let mut transaction = db.transaction().expect("a transaction");
     transaction
@@ -42,7 +40,7 @@ fn commit_and_rollback() {
 
 #[test]
 fn a_panic_rolls_back() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec(TABLE).expect("a table");
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let mut transaction = db.transaction().expect("a transaction");
@@ -58,7 +56,7 @@ fn a_panic_rolls_back() {
 
 #[test]
 fn a_panic_in_the_middle_of_a_reply() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec(TABLE).expect("a table");
     db.on_notice(|_| panic!("a bad callback"));
     let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -75,7 +73,7 @@ fn a_panic_in_the_middle_of_a_reply() {
 
 #[test]
 fn a_failed_transaction() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec(TABLE).expect("a table");
     let mut transaction = db.transaction().expect("a transaction");
     transaction
@@ -111,7 +109,7 @@ fn a_failed_transaction() {
 
 #[test]
 fn a_commit_that_fails() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec(TABLE).expect("a table");
     let mut transaction = db.transaction().expect("a transaction");
     transaction
@@ -125,7 +123,7 @@ fn a_commit_that_fails() {
 
 #[test]
 fn nested_savepoints() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec(TABLE).expect("a table");
     let mut transaction = db.transaction().expect("a transaction");
     transaction
@@ -166,7 +164,7 @@ fn nested_savepoints() {
 
 #[test]
 fn isolation_and_access() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec(TABLE).expect("a table");
     let mut transaction = db
         .build_transaction()
@@ -193,7 +191,7 @@ fn isolation_and_access() {
 
 #[test]
 fn transactions_by_hand() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec(TABLE).expect("a table");
     db.exec("BEGIN").expect("begun by hand");
     assert!(matches!(db.transaction().map(drop), Err(Error::Usage(_))));

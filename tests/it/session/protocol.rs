@@ -1,7 +1,5 @@
 //! Raw messages, the end of sessions, and what a session knows of itself.
 
-mod common;
-
 use pglite_oxide::{Error, Session, SqlState, TransactionStatus};
 
 fn message(tag: u8, body: &[u8]) -> Vec<u8> {
@@ -48,7 +46,7 @@ fn tags(db: &mut Session, messages: &[Vec<u8>]) -> String {
 
 #[test]
 fn raw_queries() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     assert_eq!(tags(&mut db, &[]), "");
     assert_eq!(tags(&mut db, &[query("SELECT 1")]), "TDCZ");
     assert_eq!(
@@ -75,7 +73,7 @@ fn raw_queries() {
 
 #[test]
 fn raw_messages_keep_the_state_true() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let kept = db.prepare("SELECT 1").expect("a statement");
     db.exec_protocol_raw(&query("BEGIN")).expect("an answer");
     assert_eq!(db.transaction_status(), TransactionStatus::InTransaction);
@@ -98,7 +96,7 @@ fn raw_messages_keep_the_state_true() {
 
 #[test]
 fn raw_copy() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec("CREATE TABLE t (a int)").expect("a table");
     let data = |text: &str| message(b'd', text.as_bytes());
     let done = || message(b'c', b"");
@@ -157,7 +155,7 @@ fn raw_copy() {
 
 #[test]
 fn raw_rubbish_is_refused() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let rubbish: Vec<Vec<u8>> = vec![
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),
         b"Q".to_vec(),
@@ -193,7 +191,7 @@ fn raw_rubbish_is_refused() {
 
 #[test]
 fn raw_terminate() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     assert_eq!(
         tags(&mut db, &[query("SELECT 1"), message(b'X', b"")]),
         "TDCZ"
@@ -207,10 +205,10 @@ fn raw_terminate() {
 
 #[test]
 fn close() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     assert!(!db.is_closed());
-    db.close().expect("closed");
-    db.close().expect("closed already");
+    pglite_oxide::Session::close(&mut db).expect("closed");
+    pglite_oxide::Session::close(&mut db).expect("closed already");
     assert!(db.is_closed());
     assert!(matches!(
         db.exec("SELECT 1"),
@@ -233,7 +231,7 @@ fn close() {
 #[test]
 fn a_terminated_backend_says_why() {
     let kill = "SELECT pg_terminate_backend(pg_backend_pid())";
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let error = db.exec(kill).expect_err("it has ended");
     assert_eq!(error.sqlstate(), Some(&SqlState::ADMIN_SHUTDOWN));
     assert!(error.is_closed() && db.is_closed());
@@ -244,20 +242,20 @@ fn a_terminated_backend_says_why() {
     );
     assert_eq!(error.sqlstate(), Some(&SqlState::ADMIN_SHUTDOWN));
 
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let mut transaction = db.transaction().expect("a transaction");
     assert!(transaction.query(kill, &[]).is_err());
     drop(transaction);
     assert!(db.is_closed());
 
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let mut stream = db.query_raw(kill, &[]).expect("a stream");
     let error = stream.find_map(Result::err).expect("it has ended");
     assert_eq!(error.sqlstate(), Some(&SqlState::ADMIN_SHUTDOWN));
     drop(stream);
     assert!(db.is_closed());
 
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let answer = db.exec_protocol_raw(&query(kill)).expect("the last words");
     assert!(answer.windows(5).any(|bytes| bytes == b"57P01"));
     assert!(db.is_closed());
@@ -265,7 +263,7 @@ fn a_terminated_backend_says_why() {
 
 #[test]
 fn what_a_session_knows_of_itself() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     let row = db
         .query_one("SELECT pg_backend_pid(), version()", &[])
         .expect("a row");
@@ -281,7 +279,7 @@ fn what_a_session_knows_of_itself() {
 /// Deep recursion must end in PostgreSQL's own error, with the session alive.
 #[test]
 fn the_session_survives_recursion() {
-    let mut db = common::db();
+    let mut db = crate::temporary();
     db.exec(
         "CREATE FUNCTION f(n int) RETURNS int LANGUAGE plpgsql AS
          $$ BEGIN RETURN f(n + 1); END $$",
