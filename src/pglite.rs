@@ -278,6 +278,9 @@ impl PgliteBuilder {
         if self.path.is_some() && self.memory_limit.is_some() {
             return Err(conflict("a memory limit is for temporary databases, not for a path"));
         }
+        if self.path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            return Err(conflict("the path is empty; use \".\" for the current directory"));
+        }
         for (name, value) in &self.settings {
             check_setting(name, value).map_err(Error::Config)?;
         }
