@@ -13,7 +13,8 @@ use wasmer::{Engine, Module};
 #[path = "../../src/kernel/features.rs"]
 mod features;
 
-const USAGE: &str = "usage: xtask-aot [--compiler llvm|cranelift] [--triple TRIPLE] MODULE.wasm ARTIFACT";
+const USAGE: &str =
+    "usage: xtask-aot [--compiler llvm|cranelift] [--triple TRIPLE] MODULE.wasm ARTIFACT";
 
 /// What every x86-64 machine since 2009 has (the psABI's x86-64-v2, as far as Wasmer names its parts). Nothing
 /// newer: the loader refuses an artifact that asks for a feature the machine lacks.
@@ -38,7 +39,10 @@ fn main() -> Result<()> {
     let mut paths = Vec::new();
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
-        let mut value = || args.next().with_context(|| format!("{arg} needs a value\n{USAGE}"));
+        let mut value = || {
+            args.next()
+                .with_context(|| format!("{arg} needs a value\n{USAGE}"))
+        };
         match arg.as_str() {
             "--compiler" => {
                 compiler = match value()?.as_str() {
@@ -52,20 +56,33 @@ fn main() -> Result<()> {
             _ => paths.push(PathBuf::from(arg)),
         }
     }
-    let [input, output] = paths.as_slice() else { bail!("{USAGE}") };
+    let [input, output] = paths.as_slice() else {
+        bail!("{USAGE}")
+    };
 
     let wasm = std::fs::read(input).with_context(|| format!("cannot read {}", input.display()))?;
     let engine = engine(compiler, target(&triple)?)?;
     let start = Instant::now();
     let module = Module::new(&engine, &wasm).context("the module does not compile")?;
-    let artifact = module.serialize().context("the artifact cannot be serialized")?;
-    std::fs::write(output, &artifact).with_context(|| format!("cannot write {}", output.display()))?;
-    eprintln!("{} -> {}: {} bytes in {:.1?}", input.display(), output.display(), artifact.len(), start.elapsed());
+    let artifact = module
+        .serialize()
+        .context("the artifact cannot be serialized")?;
+    std::fs::write(output, &artifact)
+        .with_context(|| format!("cannot write {}", output.display()))?;
+    eprintln!(
+        "{} -> {}: {} bytes in {:.1?}",
+        input.display(),
+        output.display(),
+        artifact.len(),
+        start.elapsed()
+    );
     Ok(())
 }
 
 fn target(triple: &str) -> Result<Target> {
-    let triple: Triple = triple.parse().map_err(|error| anyhow::anyhow!("{triple}: {error}"))?;
+    let triple: Triple = triple
+        .parse()
+        .map_err(|error| anyhow::anyhow!("{triple}: {error}"))?;
     let cpu = match triple.architecture {
         wasmer::sys::Architecture::X86_64 => X86_64_V2.into_iter().collect(),
         _ => CpuFeature::set(),
@@ -85,18 +102,31 @@ fn engine(compiler: Compiler, target: Target) -> Result<Engine> {
                 // An ELF image: mapped rather than read, and one `.eh_frame` instead of one per function, which
                 // would make every error walk a list of thousands.
                 .experimental_artifact(true);
-            Ok(EngineBuilder::new(llvm).set_target(Some(target)).set_features(Some(features::features())).engine().into())
+            Ok(EngineBuilder::new(llvm)
+                .set_target(Some(target))
+                .set_features(Some(features::features()))
+                .engine()
+                .into())
         }
         #[cfg(feature = "cranelift")]
         Compiler::Cranelift => {
             let mut cranelift = wasmer::sys::Cranelift::default();
-            cranelift.opt_level(wasmer::sys::CraneliftOptLevel::Speed).experimental_artifact(true);
+            cranelift
+                .opt_level(wasmer::sys::CraneliftOptLevel::Speed)
+                .experimental_artifact(true);
             // Cranelift refuses a feature set with tail calls; the guest has none.
             let mut features: Features = features::features();
             features.tail_call(false);
-            Ok(EngineBuilder::new(cranelift).set_target(Some(target)).set_features(Some(features)).engine().into())
+            Ok(EngineBuilder::new(cranelift)
+                .set_target(Some(target))
+                .set_features(Some(features))
+                .engine()
+                .into())
         }
-        #[allow(unreachable_patterns, reason = "a compiler may be left out by features")]
+        #[allow(
+            unreachable_patterns,
+            reason = "a compiler may be left out by features"
+        )]
         _ => bail!("this xtask-aot was built without that compiler"),
     }
 }

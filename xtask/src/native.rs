@@ -22,7 +22,12 @@ const HOST_PACKAGES: &[(&str, &str)] = &[
 ];
 
 /// As the guest is configured, where that makes a difference in speed or features.
-const CONFIGURE: &[&str] = &["--without-readline", "--without-icu", "--without-zlib", "CFLAGS=-O2"];
+const CONFIGURE: &[&str] = &[
+    "--without-readline",
+    "--without-icu",
+    "--without-zlib",
+    "CFLAGS=-O2",
+];
 
 pub(crate) fn build_command() -> Result<()> {
     assets::run_named(&["root", "sources", "native"])
@@ -41,15 +46,29 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     assets::empty_dir(&tree)?;
     assets::empty_dir(&build.paths.native())?;
     let tarball = sources_tarball(&build.paths, build.lock.source(POSTGRES)?);
-    log.run(Command::new("tar").arg("-C").arg(&tree).args(["--strip-components=1", "-xf"]).arg(tarball))?;
+    log.run(
+        Command::new("tar")
+            .arg("-C")
+            .arg(&tree)
+            .args(["--strip-components=1", "-xf"])
+            .arg(tarball),
+    )?;
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     // `make` refuses some of the variables that cargo sets for its children.
     let host = |program: &str| {
         let mut command = Command::new(program);
-        command.current_dir(&tree).env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("CARGO_MAKEFLAGS");
+        command
+            .current_dir(&tree)
+            .env_remove("MAKEFLAGS")
+            .env_remove("MFLAGS")
+            .env_remove("CARGO_MAKEFLAGS");
         command
     };
-    log.run(host("./configure").arg(format!("--prefix={}", build.paths.native().display())).args(CONFIGURE))?;
+    log.run(
+        host("./configure")
+            .arg(format!("--prefix={}", build.paths.native().display()))
+            .args(CONFIGURE),
+    )?;
     log.run(host("make").arg("-s").arg(format!("-j{jobs}")))?;
     log.run(host("make").args(["-s", "install"]))
 }

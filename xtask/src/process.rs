@@ -16,14 +16,17 @@ pub(crate) struct Log {
 impl Log {
     pub(crate) fn create(path: PathBuf) -> Result<Self> {
         if let Some(dir) = path.parent() {
-            std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+            std::fs::create_dir_all(dir)
+                .with_context(|| format!("cannot make {}", dir.display()))?;
         }
-        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        let file =
+            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Self { path, file })
     }
 
     pub(crate) fn note(&mut self, line: &str) -> Result<()> {
-        writeln!(self.file, "{line}").with_context(|| format!("cannot write {}", self.path.display()))
+        writeln!(self.file, "{line}")
+            .with_context(|| format!("cannot write {}", self.path.display()))
     }
 
     /// Runs a program to its end; an error shows the last lines of the log.
@@ -39,7 +42,11 @@ impl Log {
             .status()
             .with_context(|| format!("cannot start {name}"))?;
         if !status.success() {
-            bail!("{name} failed ({status}); the end of {}:\n{}", self.path.display(), tail(&self.path, 40));
+            bail!(
+                "{name} failed ({status}); the end of {}:\n{}",
+                self.path.display(),
+                tail(&self.path, 40)
+            );
         }
         Ok(())
     }
@@ -54,11 +61,19 @@ impl Log {
             .stderr(err)
             .output()
             .with_context(|| format!("cannot start {name}"))?;
-        self.file.write_all(&output.stdout).context("cannot write the log")?;
+        self.file
+            .write_all(&output.stdout)
+            .context("cannot write the log")?;
         if !output.status.success() {
-            bail!("{name} failed ({}); the end of {}:\n{}", output.status, self.path.display(), tail(&self.path, 40));
+            bail!(
+                "{name} failed ({}); the end of {}:\n{}",
+                output.status,
+                self.path.display(),
+                tail(&self.path, 40)
+            );
         }
-        String::from_utf8(output.stdout).with_context(|| format!("{name} printed something that is not UTF-8"))
+        String::from_utf8(output.stdout)
+            .with_context(|| format!("{name} printed something that is not UTF-8"))
     }
 }
 
@@ -84,14 +99,23 @@ pub(crate) fn is_root() -> bool {
 pub(crate) fn ensure_host_packages(packages: &[(&str, &str)], log: &mut Log) -> Result<()> {
     let missing: Vec<&str> = packages
         .iter()
-        .filter(|(_, probe)| if probe.starts_with('/') { !Path::new(probe).exists() } else { !installed(probe) })
+        .filter(|(_, probe)| {
+            if probe.starts_with('/') {
+                !Path::new(probe).exists()
+            } else {
+                !installed(probe)
+            }
+        })
         .map(|(package, _)| *package)
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
     if !is_root() {
-        bail!("install these packages first (or run as root): {}", missing.join(" "));
+        bail!(
+            "install these packages first (or run as root): {}",
+            missing.join(" ")
+        );
     }
     log.run(Command::new("apt-get").arg("update"))?;
     log.run(

@@ -9,8 +9,10 @@ use crate::process::Log;
 /// Modules that are part of the main module: `(directory, library name)`. They are hot, and code in a side module
 /// runs up to twice as slow. Each names its magic block and its initialiser alike, so they are renamed to
 /// `library__symbol`, which is where the shim's `dlsym` looks.
-pub(crate) const MODULES: &[(&str, &str)] =
-    &[("src/pl/plpgsql/src", "plpgsql"), ("src/backend/snowball", "dict_snowball")];
+pub(crate) const MODULES: &[(&str, &str)] = &[
+    ("src/pl/plpgsql/src", "plpgsql"),
+    ("src/backend/snowball", "dict_snowball"),
+];
 
 /// The objects that Postgres' own link of `postgres` would take, one a line.
 pub(crate) const OBJECTS: &str = "obj/backend.objects";

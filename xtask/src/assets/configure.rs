@@ -15,7 +15,12 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
         .text("compiler", &flags::compiler_script())
         .dir("include", &build.paths.repo("assets/wasix/include"))?;
     // The tests ask which functions there are, not what they do: another body is no reason to configure again.
-    for file in ["shim/defined", "shim/undefined", "pg/configure", "pg/src/template/wasix"] {
+    for file in [
+        "shim/defined",
+        "shim/undefined",
+        "pg/configure",
+        "pg/src/template/wasix",
+    ] {
         if work(file).exists() {
             key = key.file(file, &work(file))?;
         }
@@ -33,7 +38,7 @@ fn script() -> String {
     format!(
         "cd {WORK}/obj
         export CC={cc} CFLAGS={optimize} AR=llvm-ar-22 RANLIB=llvm-ranlib-22 NM=llvm-nm-22 LD=wasm-ld-22
-        export LDFLAGS='{WORK}/shim/setjmp.obj -L{WORK}/shim -lpglite -Wl,--allow-undefined-file={WORK}/shim/undefined {libraries}'
+        export CONFIGURE_LINK='{WORK}/shim/setjmp.obj -L{WORK}/shim -lpglite -Wl,--allow-undefined-file={WORK}/shim/undefined {libraries}'
         export {cache}
         {WORK}/pg/configure --prefix={prefix} {options}
         # configure knows two kinds of semaphores and of shared memory; ours are neither.

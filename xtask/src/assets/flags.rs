@@ -47,11 +47,18 @@ pub(crate) const CONFIGURE: &[&str] = &[
 ];
 
 /// What `configure` cannot find out without running a program.
-pub(crate) const CONFIGURE_CACHE: &[&str] = &["ac_cv_file__dev_urandom=yes", "pgac_cv_wait_for_readiness=no"];
+pub(crate) const CONFIGURE_CACHE: &[&str] = &[
+    "ac_cv_file__dev_urandom=yes",
+    "pgac_cv_wait_for_readiness=no",
+];
 
 /// What the kernel and side modules need of the module.
-pub(crate) const EXPORTS: &[&str] =
-    &["__stack_pointer", "__c_longjmp", "longjmp_args", "aligned_alloc"];
+pub(crate) const EXPORTS: &[&str] = &[
+    "__stack_pointer",
+    "__c_longjmp",
+    "longjmp_args",
+    "aligned_alloc",
+];
 
 /// The linker's flags for the main module.
 pub(crate) const LINK: &[&str] = &[
@@ -70,15 +77,20 @@ pub(crate) const LINK: &[&str] = &[
 pub(crate) const WASM_OPT: &[&str] = &["-O2"];
 
 /// What the shipped module goes without: DWARF, names, producers. The copy for profiling keeps them.
-pub(crate) const STRIP: &[&str] = &["--strip-debug", "--strip-producers", "--strip-target-features"];
+pub(crate) const STRIP: &[&str] = &[
+    "--strip-debug",
+    "--strip-producers",
+    "--strip-target-features",
+];
 
 /// The compiler as a program, for `configure`: the target is the compiler's, not an option that would be repeated
 /// in `pg_config`'s output. Without `--no-wasm-opt` clang runs binaryen after each link, which fails on configure's
-/// tests of functions, since those declare them with wrong types on purpose.
+/// tests of functions, since those declare them with wrong types on purpose. `CONFIGURE_LINK` is for `configure`
+/// alone: as LDFLAGS, the build's paths would get into `pg_config`'s output.
 pub(crate) fn compiler_script() -> String {
     format!(
-        "#!/bin/sh\nexec clang-22 --target={TARGET} --sysroot={WORK}/sysroot --no-wasm-opt {} \
-         -ffile-prefix-map={WORK}/obj/../pg/= -ffile-prefix-map={WORK}/= -isystem {WORK}/wasix/include \"$@\"\n",
+        "#!/bin/sh\nexec clang-22 --target={TARGET} --sysroot={WORK}/sysroot --no-wasm-opt -Wno-unused-command-line-argument {} \
+         -ffile-prefix-map={WORK}/obj/../pg/= -ffile-prefix-map={WORK}/= -isystem {WORK}/wasix/include \"$@\" ${{CONFIGURE_LINK:-}}\n",
         COMPILE.join(" ")
     )
 }

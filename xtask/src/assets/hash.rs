@@ -52,7 +52,10 @@ pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     for entry in WalkDir::new(dir).sort_by_file_name() {
         let entry = entry.with_context(|| format!("cannot list {}", dir.display()))?;
         if !entry.file_type().is_dir() {
-            let path = entry.path().strip_prefix(dir).context("a file outside its directory")?;
+            let path = entry
+                .path()
+                .strip_prefix(dir)
+                .context("a file outside its directory")?;
             found.push(path.to_owned());
         }
     }
@@ -104,7 +107,8 @@ pub(crate) fn mirror(from: &Path, to: &Path) -> Result<()> {
     for path in files(to)? {
         if wanted.binary_search(&path).is_err() {
             let path = to.join(path);
-            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+            std::fs::remove_file(&path)
+                .with_context(|| format!("cannot remove {}", path.display()))?;
         }
     }
     for path in &wanted {
@@ -114,7 +118,8 @@ pub(crate) fn mirror(from: &Path, to: &Path) -> Result<()> {
             continue;
         }
         write_file(&target, &content)?;
-        let mode = std::fs::metadata(&source).with_context(|| format!("cannot read {}", source.display()))?;
+        let mode = std::fs::metadata(&source)
+            .with_context(|| format!("cannot read {}", source.display()))?;
         std::fs::set_permissions(&target, mode.permissions())
             .with_context(|| format!("cannot set the mode of {}", target.display()))?;
     }
@@ -122,11 +127,14 @@ pub(crate) fn mirror(from: &Path, to: &Path) -> Result<()> {
 }
 
 pub(crate) fn sha256(path: &Path) -> Result<String> {
-    let mut file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut file =
+        std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
-        let n = file.read(&mut buffer).with_context(|| format!("cannot read {}", path.display()))?;
+        let n = file
+            .read(&mut buffer)
+            .with_context(|| format!("cannot read {}", path.display()))?;
         if n == 0 {
             break;
         }

@@ -36,7 +36,10 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     let bytes = hash::read(&build.paths.work("link/postgres.wasm"))?;
     check(&bytes)?;
     hash::write_file(&build.paths.out("postgres.wasm"), &bytes)?;
-    hash::copy(&build.paths.work("link/postgres.debug.wasm"), &build.paths.out("postgres.debug.wasm"))
+    hash::copy(
+        &build.paths.work("link/postgres.debug.wasm"),
+        &build.paths.out("postgres.debug.wasm"),
+    )
 }
 
 fn check(bytes: &[u8]) -> Result<()> {
@@ -48,20 +51,36 @@ fn check(bytes: &[u8]) -> Result<()> {
     }
     for import in &module.imports {
         if !IMPORT_MODULES.contains(&import.module.as_str()) {
-            bail!("postgres.wasm imports {}.{}, which the kernel does not provide", import.module, import.name);
+            bail!(
+                "postgres.wasm imports {}.{}, which the kernel does not provide",
+                import.module,
+                import.name
+            );
         }
     }
     let path = format!("{WORK}/");
-    if let Some(at) = bytes.windows(path.len()).position(|window| window == path.as_bytes()) {
+    if let Some(at) = bytes
+        .windows(path.len())
+        .position(|window| window == path.as_bytes())
+    {
         let context = &bytes[at.saturating_sub(40)..(at + 80).min(bytes.len())];
-        bail!("postgres.wasm contains a path of the build: {}", context.escape_ascii());
+        bail!(
+            "postgres.wasm contains a path of the build: {}",
+            context.escape_ascii()
+        );
     }
     Ok(())
 }
 
 fn script() -> String {
-    let modules: String = MODULES.iter().map(|(dir, name)| format!(" ../../{dir}/lib{name}.a")).collect();
-    let exports: String = flags::EXPORTS.iter().map(|name| format!(" -Wl,--export={name}")).collect();
+    let modules: String = MODULES
+        .iter()
+        .map(|(dir, name)| format!(" ../../{dir}/lib{name}.a"))
+        .collect();
+    let exports: String = flags::EXPORTS
+        .iter()
+        .map(|name| format!(" -Wl,--export={name}"))
+        .collect();
     format!(
         "# The one function that the linker leaves open: wasm-merge brings it.
         echo __wasm_longjmp > {WORK}/link/late

@@ -60,7 +60,9 @@ impl Lock {
         self.source
             .iter()
             .find(|source| source.name == name)
-            .with_context(|| format!("{FILE} has no source {name}: run `cargo xtask assets build --update-lock`"))
+            .with_context(|| {
+                format!("{FILE} has no source {name}: run `cargo xtask assets build --update-lock`")
+            })
     }
 
     pub(crate) fn tool(&self, name: &str) -> Option<&Tool> {
@@ -69,6 +71,9 @@ impl Lock {
 
     /// All pinned tools as one text, for keys.
     pub(crate) fn tools_text(&self) -> String {
-        self.tool.iter().map(|tool| format!("{} {}\n", tool.name, tool.version)).collect()
+        self.tool
+            .iter()
+            .map(|tool| format!("{} {}\n", tool.name, tool.version))
+            .collect()
     }
 }

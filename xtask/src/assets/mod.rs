@@ -48,19 +48,84 @@ struct Step {
 
 /// In the order they run. A later step may read what an earlier one made.
 const STEPS: &[Step] = &[
-    Step { name: "root", what: "Debian root with the toolchain", key: root::key, run: root::run },
-    Step { name: "sources", what: "source packages, checked", key: sources::key, run: sources::run },
-    Step { name: "sysroot", what: "wasi-libc plus headers from musl", key: sysroot::key, run: sysroot::run },
-    Step { name: "shim", what: "our C, as a library", key: shim::key, run: shim::run },
-    Step { name: "tree", what: "PostgreSQL's source with our patches", key: tree::key, run: tree::run },
-    Step { name: "configure", what: "PostgreSQL's configure", key: configure::key, run: configure::run },
-    Step { name: "compile", what: "PostgreSQL's objects", key: compile::key, run: compile::run },
-    Step { name: "link", what: "postgres.wasm", key: link::key, run: link::run },
-    Step { name: "aot", what: "native artifact of postgres.wasm", key: aot::key, run: aot::run },
-    Step { name: "native", what: "native PostgreSQL, for initdb and zic", key: native::key, run: native::run },
-    Step { name: "share", what: "runtime files", key: share::key, run: share::run },
-    Step { name: "initdb", what: "template database", key: initdb::key, run: initdb::run },
-    Step { name: "pack", what: "archives in crates/ and the manifest", key: pack::key, run: pack::run },
+    Step {
+        name: "root",
+        what: "Debian root with the toolchain",
+        key: root::key,
+        run: root::run,
+    },
+    Step {
+        name: "sources",
+        what: "source packages, checked",
+        key: sources::key,
+        run: sources::run,
+    },
+    Step {
+        name: "sysroot",
+        what: "wasi-libc plus headers from musl",
+        key: sysroot::key,
+        run: sysroot::run,
+    },
+    Step {
+        name: "shim",
+        what: "our C, as a library",
+        key: shim::key,
+        run: shim::run,
+    },
+    Step {
+        name: "tree",
+        what: "PostgreSQL's source with our patches",
+        key: tree::key,
+        run: tree::run,
+    },
+    Step {
+        name: "configure",
+        what: "PostgreSQL's configure",
+        key: configure::key,
+        run: configure::run,
+    },
+    Step {
+        name: "compile",
+        what: "PostgreSQL's objects",
+        key: compile::key,
+        run: compile::run,
+    },
+    Step {
+        name: "link",
+        what: "postgres.wasm",
+        key: link::key,
+        run: link::run,
+    },
+    Step {
+        name: "aot",
+        what: "native artifact of postgres.wasm",
+        key: aot::key,
+        run: aot::run,
+    },
+    Step {
+        name: "native",
+        what: "native PostgreSQL, for initdb and zic",
+        key: native::key,
+        run: native::run,
+    },
+    Step {
+        name: "share",
+        what: "runtime files",
+        key: share::key,
+        run: share::run,
+    },
+    Step {
+        name: "initdb",
+        what: "template database",
+        key: initdb::key,
+        run: initdb::run,
+    },
+    Step {
+        name: "pack",
+        what: "archives in crates/ and the manifest",
+        key: pack::key,
+        run: pack::run,
+    },
 ];
 
 /// The ahead-of-time compiler of the artifact.
@@ -90,11 +155,21 @@ pub(crate) struct Options {
 
 impl Options {
     pub(crate) fn parse(words: &[&str]) -> Result<Self> {
-        let mut options =
-            Self { only: None, from: None, until: None, compiler: Compiler::Llvm, update_lock: false };
+        let mut options = Self {
+            only: None,
+            from: None,
+            until: None,
+            compiler: Compiler::Llvm,
+            update_lock: false,
+        };
         let mut words = words.iter();
         while let Some(&word) = words.next() {
-            let mut value = || words.next().copied().with_context(|| format!("{word} needs a value"));
+            let mut value = || {
+                words
+                    .next()
+                    .copied()
+                    .with_context(|| format!("{word} needs a value"))
+            };
             match word {
                 "--only" => options.only = Some(step_name(value()?)?),
                 "--from" => options.from = Some(step_name(value()?)?),
@@ -133,7 +208,12 @@ impl Build {
     pub(crate) fn open(compiler: Compiler, update_lock: bool) -> Result<Self> {
         let paths = Paths::find()?;
         let lock = Lock::read(&paths)?;
-        Ok(Self { paths, lock, compiler, update_lock })
+        Ok(Self {
+            paths,
+            lock,
+            compiler,
+            update_lock,
+        })
     }
 
     pub(crate) fn chroot(&self) -> Chroot {
@@ -150,7 +230,9 @@ pub(crate) fn print_steps() {
 /// Runs the pipeline.
 pub(crate) fn build(options: &Options) -> Result<()> {
     if !process::is_root() {
-        bail!("`assets build` needs root, for the toolchain's Debian root; `assets check` does not");
+        bail!(
+            "`assets build` needs root, for the toolchain's Debian root; `assets check` does not"
+        );
     }
     let mut build = Build::open(options.compiler, options.update_lock)?;
     let mut forced = false;
@@ -158,9 +240,7 @@ pub(crate) fn build(options: &Options) -> Result<()> {
         let name = step.name;
         forced |= options.from == Some(name);
         if options.only.is_none_or(|only| only == name) {
-            run_step(&build, step, forced || options.only.is_some())?;
-            // `--update-lock` writes the lock in the first two steps; what follows keys on the new one.
-            build.lock = Lock::read(&build.paths)?;
+            run_step(&mut build, step, forced || options.only.is_some())?;
         }
         if options.until == Some(name) {
             break;
@@ -177,13 +257,12 @@ pub(crate) fn build(options: &Options) -> Result<()> {
 pub(crate) fn run_named(names: &[&str]) -> Result<()> {
     let mut build = Build::open(Compiler::Llvm, false)?;
     for step in STEPS.iter().filter(|step| names.contains(&step.name)) {
-        run_step(&build, step, false)?;
-        build.lock = Lock::read(&build.paths)?;
+        run_step(&mut build, step, false)?;
     }
     Ok(())
 }
 
-fn run_step(build: &Build, step: &Step, forced: bool) -> Result<()> {
+fn run_step(build: &mut Build, step: &Step, forced: bool) -> Result<()> {
     let name = step.name;
     // Each compiler has an artifact of its own.
     let stamp = match (name, build.compiler) {
@@ -191,7 +270,9 @@ fn run_step(build: &Build, step: &Step, forced: bool) -> Result<()> {
         _ => name.to_owned(),
     };
     let stamp = build.paths.build().join("stamps").join(stamp);
-    let key = (step.key)(build).with_context(|| format!("step {name}"))?.finish();
+    let mut key = (step.key)(build)
+        .with_context(|| format!("step {name}"))?
+        .finish();
     let fresh = std::fs::read_to_string(&stamp).is_ok_and(|last| last.trim() == key);
     let updates_lock = build.update_lock && matches!(name, "root" | "sources");
     if fresh && !forced && !updates_lock {
@@ -204,6 +285,11 @@ fn run_step(build: &Build, step: &Step, forced: bool) -> Result<()> {
     let _ = std::fs::remove_file(&stamp);
     let mut log = Log::create(build.paths.build().join("logs").join(format!("{name}.log")))?;
     (step.run)(build, &mut log).with_context(|| format!("step {name}"))?;
+    if updates_lock {
+        // The lock may be another now: the key of next time is what counts.
+        build.lock = Lock::read(&build.paths)?;
+        key = (step.key)(build)?.finish();
+    }
     hash::write_file(&stamp, key.as_bytes())?;
     println!("{name:10} done in {:.1} s", start.elapsed().as_secs_f64());
     Ok(())

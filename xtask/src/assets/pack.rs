@@ -1,5 +1,211 @@
-use anyhow::Result;
-use super::{Build, Key};
+//! Step `pack`: what the two crates carry.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use zstd::stream::raw::CParameter;
+
+use super::manifest::{Manifest, Packed};
+use super::{Build, Compiler, Key, aot, hash, initdb, share};
 use crate::process::Log;
-pub(crate) fn key(_build: &Build) -> Result<Key> { Ok(Key::new("todo")) }
-pub(crate) fn run(_build: &Build, _log: &mut Log) -> Result<()> { anyhow::bail!("not written yet") }
+
+// Written for the library, which uses all of it.
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::all,
+    reason = "the library's file, included as it is"
+)]
+#[path = "../../../src/kernel/fs/archive.rs"]
+mod archive;
+
+pub(crate) const ASSETS: &str = "crates/pglite-oxide-assets/packed";
+pub(crate) const AOT: &str = "crates/pglite-oxide-aot-x86_64-unknown-linux-gnu/packed";
+
+/// The highest level that asks nothing special of the reader, and a window that its memory bears (32 MiB).
+const LEVEL: i32 = 22;
+const WINDOW_LOG: u32 = 25;
+
+/// crates.io takes 10 MiB a crate; and the promise of the README is 12 MB in all.
+const CRATE_LIMIT: u64 = 10 << 20;
+const TOTAL_LIMIT: u64 = 12_000_000;
+
+pub(crate) fn key(build: &Build) -> Result<Key> {
+    let mut key = Key::new("pack")
+        .text("fingerprint", &super::manifest::fingerprint(&build.paths)?)
+        .text("zstd", &format!("{LEVEL} {WINDOW_LOG}"));
+    let artifact = aot::artifact(build);
+    if artifact.exists() {
+        key = key.file("artifact", &artifact)?;
+    }
+    for (name, dir) in [
+        ("share", share::dir(build)),
+        ("template", initdb::dir(build)),
+    ] {
+        if dir.exists() {
+            key = key.dir(name, &dir)?;
+        }
+    }
+    Ok(key)
+}
+
+pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
+    if build.compiler != Compiler::Llvm {
+        bail!("only LLVM's artifact is packed");
+    }
+    let runtime = tree(&share::dir(build), |path| {
+        !path.strip_prefix(share::SHARE).is_ok_and(|file| {
+            share::INITDB_ONLY
+                .iter()
+                .any(|name| file == Path::new(name))
+        })
+    })?;
+    let template = tree(&initdb::dir(build), |_| true)?;
+    let artifact = hash::read(&aot::artifact(build))?;
+    let packed = [
+        store(
+            build,
+            log,
+            ASSETS,
+            "share.img",
+            "The installation tree: what the guest sees as `/pglite`",
+            &runtime,
+        )?,
+        store(
+            build,
+            log,
+            ASSETS,
+            "template.img",
+            "A freshly made data directory",
+            &template,
+        )?,
+        store(
+            build,
+            log,
+            AOT,
+            "postgres.elf",
+            "The module as native code, to be mapped by Wasmer",
+            &artifact,
+        )?,
+    ];
+    for dir in [ASSETS, AOT] {
+        let size: u64 = packed
+            .iter()
+            .filter(|file| file.dir == dir)
+            .map(|file| file.packed_size)
+            .sum();
+        if size > CRATE_LIMIT {
+            bail!("{dir} has {size} bytes; crates.io takes {CRATE_LIMIT}");
+        }
+        write_index(build, dir, &packed)?;
+    }
+    let total: u64 = packed.iter().map(|file| file.packed_size).sum();
+    if total > TOTAL_LIMIT {
+        bail!("the packed files have {total} bytes together, over the limit of {TOTAL_LIMIT}");
+    }
+    Manifest::new(build, packed.to_vec())?.write(&build.paths)?;
+    println!("           {total} bytes packed");
+    Ok(())
+}
+
+/// The files below a directory as one archive; `keep` decides by the path relative to it.
+fn tree(dir: &Path, keep: impl Fn(&Path) -> bool) -> Result<Vec<u8>> {
+    use archive::{Entry, EntryBody};
+    let mut entries = Vec::new();
+    for item in walkdir::WalkDir::new(dir).min_depth(1).sort_by_file_name() {
+        let item = item.with_context(|| format!("cannot list {}", dir.display()))?;
+        let path = item
+            .path()
+            .strip_prefix(dir)
+            .context("a file outside its directory")?;
+        if !keep(path) {
+            continue;
+        }
+        let body = if item.file_type().is_dir() {
+            EntryBody::Directory
+        } else if item.file_type().is_symlink() {
+            let target = std::fs::read_link(item.path())?;
+            EntryBody::Symlink(
+                target
+                    .to_str()
+                    .context("a link that is not UTF-8")?
+                    .to_owned(),
+            )
+        } else {
+            EntryBody::File(hash::read(item.path())?)
+        };
+        let path = path
+            .to_str()
+            .with_context(|| format!("{} is not UTF-8", path.display()))?
+            .to_owned();
+        entries.push(Entry { path, body });
+    }
+    archive::write(entries).map_err(|error| anyhow::anyhow!("{}: {error}", dir.display()))
+}
+
+fn store(
+    build: &Build,
+    log: &mut Log,
+    dir: &str,
+    name: &str,
+    what: &str,
+    content: &[u8],
+) -> Result<Packed> {
+    let packed = compress(content).with_context(|| format!("cannot compress {name}"))?;
+    let file = format!("{name}.zst");
+    hash::write_file(&build.paths.repo(dir).join(&file), &packed)?;
+    log.note(&format!(
+        "{file}: {} -> {} bytes",
+        content.len(),
+        packed.len()
+    ))?;
+    println!(
+        "           {file}: {} -> {} bytes",
+        content.len(),
+        packed.len()
+    );
+    Ok(Packed {
+        dir: dir.to_owned(),
+        file,
+        name: name.to_owned(),
+        what: what.to_owned(),
+        packed_size: packed.len() as u64,
+        packed_blake3: blake3::hash(&packed).to_hex().to_string(),
+        size: content.len() as u64,
+        blake3: blake3::hash(content).to_hex().to_string(),
+    })
+}
+
+fn compress(content: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
+    encoder.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
+    encoder.long_distance_matching(true)?;
+    encoder.include_checksum(true)?;
+    encoder.set_pledged_src_size(Some(content.len() as u64))?;
+    std::io::Write::write_all(&mut encoder, content)?;
+    encoder.finish()
+}
+
+/// The constants of a crate, for its `include!`.
+fn write_index(build: &Build, dir: &str, packed: &[Packed]) -> Result<()> {
+    use std::fmt::Write as _;
+    let mut text = "// Written by `cargo xtask assets build`.\n".to_owned();
+    for file in packed.iter().filter(|file| file.dir == dir) {
+        let constant = file
+            .name
+            .split('.')
+            .next()
+            .unwrap_or_default()
+            .to_uppercase();
+        let _ = write!(
+            text,
+            "\n/// {what}.\npub const {constant}: Packed = Packed {{\n    packed: include_bytes!(\"{file}\"),\n    \
+             blake3: \"{blake3}\",\n    len: {len},\n}};\n",
+            what = file.what,
+            file = file.file,
+            blake3 = file.blake3,
+            len = file.size,
+        );
+    }
+    hash::write_file(&build.paths.repo(dir).join("index.rs"), text.as_bytes())
+}

@@ -9,13 +9,13 @@ use crate::paths::WORK;
 use crate::process::Log;
 
 pub(crate) fn key(build: &Build) -> Result<Key> {
-    Ok(Key::new("shim")
+    Key::new("shim")
         .text("sysroot", &super::sysroot::key(build)?.finish())
         .text("tools", &build.lock.tools_text())
         .text("compiler", &flags::compiler_script())
         .text("optimize", flags::OPTIMIZE)
         .text("script", SCRIPT)
-        .dir("wasix", &build.paths.repo("assets/wasix"))?)
+        .dir("wasix", &build.paths.repo("assets/wasix"))
 }
 
 const SCRIPT: &str = r#"
@@ -36,7 +36,10 @@ llvm-nm-22 --defined-only -g libpglite.a 2>/dev/null | awk 'NF == 3 { print $3 }
 "#;
 
 pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
-    hash::mirror(&build.paths.repo("assets/wasix"), &build.paths.work("wasix"))?;
+    hash::mirror(
+        &build.paths.repo("assets/wasix"),
+        &build.paths.work("wasix"),
+    )?;
     hash::empty_dir(&build.paths.work("shim"))?;
     write_compiler(build)?;
     log.run(&mut build.chroot().script(&format!(

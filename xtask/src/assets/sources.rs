@@ -18,7 +18,10 @@ const SOURCES: &[(&str, &str)] = &[(POSTGRES, "17."), (MUSL, "1.2.")];
 pub(crate) fn key(build: &Build) -> Result<Key> {
     let mut key = Key::new("sources");
     for (name, series) in SOURCES {
-        let sha256 = build.lock.source(name).map_or("", |source| source.sha256.as_str());
+        let sha256 = build
+            .lock
+            .source(name)
+            .map_or("", |source| source.sha256.as_str());
         key = key.text(name, series).text("sha256", sha256);
     }
     Ok(key)
@@ -37,7 +40,11 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
         }
     }
     if update {
-        Lock { source: pinned, tool: build.lock.tool.clone() }.write(&build.paths)?;
+        Lock {
+            source: pinned,
+            tool: build.lock.tool.clone(),
+        }
+        .write(&build.paths)?;
     }
     Ok(())
 }
@@ -55,8 +62,10 @@ fn fetch(build: &Build, log: &mut Log, source: &Source) -> Result<()> {
     }
     // Debian may have revised its packaging since: any revision of that upstream version will do, since the
     // tarball is checked.
-    let revisions: Vec<String> =
-        versions(build, log, &source.name)?.into_iter().filter(|v| upstream(v) == source.version).collect();
+    let revisions: Vec<String> = versions(build, log, &source.name)?
+        .into_iter()
+        .filter(|v| upstream(v) == source.version)
+        .collect();
     if revisions.is_empty() {
         bail!(
             "the mirror has no source of {} {}; pin what it has with `cargo xtask assets build --update-lock`",
@@ -78,17 +87,34 @@ fn fetch(build: &Build, log: &mut Log, source: &Source) -> Result<()> {
             return hash::copy(&file, &target);
         }
     }
-    bail!("cannot download the source of {} {}: see the log", source.name, source.version)
+    bail!(
+        "cannot download the source of {} {}: see the log",
+        source.name,
+        source.version
+    )
 }
 
 /// The newest version of a series that the mirror really has.
 fn newest(build: &Build, log: &mut Log, name: &str, series: &str) -> Result<Source> {
-    for version in versions(build, log, name)?.iter().filter(|version| upstream(version).starts_with(series)) {
+    for version in versions(build, log, name)?
+        .iter()
+        .filter(|version| upstream(version).starts_with(series))
+    {
         // The index may be ahead of the pool: then the next one.
-        let Some(path) = download(build, log, name, version)? else { continue };
-        let file = path.file_name().context("a download without a name")?.to_string_lossy().into_owned();
-        let source =
-            Source { name: name.to_owned(), version: upstream(version).to_owned(), file, sha256: hash::sha256(&path)? };
+        let Some(path) = download(build, log, name, version)? else {
+            continue;
+        };
+        let file = path
+            .file_name()
+            .context("a download without a name")?
+            .to_string_lossy()
+            .into_owned();
+        let source = Source {
+            name: name.to_owned(),
+            version: upstream(version).to_owned(),
+            file,
+            sha256: hash::sha256(&path)?,
+        };
         hash::copy(&path, &tarball(&build.paths, &source))?;
         return Ok(source);
     }
@@ -98,12 +124,16 @@ fn newest(build: &Build, log: &mut Log, name: &str, series: &str) -> Result<Sour
 /// Debian's versions of a source package, newest first.
 fn versions(build: &Build, log: &mut Log, name: &str) -> Result<Vec<String>> {
     let script = format!("apt-cache showsrc {name} | sed -n 's/^Version: //p' | sort -u");
-    let mut versions: Vec<String> =
-        log.output(&mut build.chroot().script(&script))?.lines().map(str::to_owned).collect();
+    let mut versions: Vec<String> = log
+        .output(&mut build.chroot().script(&script))?
+        .lines()
+        .map(str::to_owned)
+        .collect();
     let mut failed = None;
     // dpkg knows the order of versions; the lists have one to three entries.
     versions.sort_by(|a, b| {
-        let newer = format!("if dpkg --compare-versions '{a}' gt '{b}'; then echo gt; else echo le; fi");
+        let newer =
+            format!("if dpkg --compare-versions '{a}' gt '{b}'; then echo gt; else echo le; fi");
         match log.output(&mut build.chroot().script(&newer)) {
             Ok(answer) if answer.trim() == "gt" => std::cmp::Ordering::Less,
             Ok(_) if a == b => std::cmp::Ordering::Equal,
@@ -121,7 +151,12 @@ fn versions(build: &Build, log: &mut Log, name: &str) -> Result<Vec<String>> {
 }
 
 /// Downloads a source package inside the root and returns its upstream tarball; nothing if the mirror lacks it.
-fn download(build: &Build, log: &mut Log, name: &str, version: &str) -> Result<Option<std::path::PathBuf>> {
+fn download(
+    build: &Build,
+    log: &mut Log,
+    name: &str,
+    version: &str,
+) -> Result<Option<std::path::PathBuf>> {
     let dir = format!("downloads/{name}");
     hash::empty_dir(&build.paths.work(&dir))?;
     let script = format!("cd {WORK}/{dir}; apt-get source --download-only {name}={version}");
@@ -144,7 +179,9 @@ fn is_orig(file: &Path) -> bool {
 /// Upstream's part of a Debian version: without epoch and revision.
 fn upstream(version: &str) -> &str {
     let version = version.split_once(':').map_or(version, |(_, rest)| rest);
-    version.rsplit_once('-').map_or(version, |(upstream, _)| upstream)
+    version
+        .rsplit_once('-')
+        .map_or(version, |(upstream, _)| upstream)
 }
 
 #[cfg(test)]

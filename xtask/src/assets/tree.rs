@@ -2,8 +2,8 @@
 
 use anyhow::{Context as _, Result, bail};
 
-use super::sources::{POSTGRES, tarball};
 use super::chroot::quote;
+use super::sources::{POSTGRES, tarball};
 use super::{Build, Key, hash};
 use crate::paths::WORK;
 use crate::process::Log;
@@ -21,11 +21,11 @@ const PORT_FILES: &[(&str, &str)] = &[
 ];
 
 pub(crate) fn key(build: &Build) -> Result<Key> {
-    Ok(Key::new("tree")
+    Key::new("tree")
         .text("postgres", &build.lock.source(POSTGRES)?.sha256)
         .text("places", &format!("{PORT_FILES:?}"))
         .dir("patches", &build.paths.repo(PATCHES))?
-        .dir("port", &build.paths.repo(PORT))?)
+        .dir("port", &build.paths.repo(PORT))
 }
 
 pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
@@ -33,7 +33,10 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     let fresh = build.paths.work("pg.new");
     hash::empty_dir(&fresh)?;
     hash::mirror(&build.paths.repo(PATCHES), &build.paths.work("patches"))?;
-    hash::copy(&tarball(&build.paths, source), &build.paths.work("downloads").join(&source.file))?;
+    hash::copy(
+        &tarball(&build.paths, source),
+        &build.paths.work("downloads").join(&source.file),
+    )?;
     log.run(&mut build.chroot().script(&format!(
         "cd {WORK}/pg.new; tar --strip-components=1 -xf ../downloads/{}",
         quote(&source.file)
@@ -50,7 +53,10 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
         let Some((_, dir)) = PORT_FILES.iter().find(|(known, _)| *known == name) else {
             bail!("{PORT}/{name} has no place in Postgres' tree: add it to PORT_FILES in xtask");
         };
-        hash::copy(&build.paths.repo(PORT).join(&file), &fresh.join(dir).join(&file))?;
+        hash::copy(
+            &build.paths.repo(PORT).join(&file),
+            &fresh.join(dir).join(&file),
+        )?;
     }
     // Only what changed gets a new time: make does the rest.
     hash::mirror(&fresh, &build.paths.work("pg"))?;
