@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Build, Key, hash};
+use super::{Build, Key, configure, hash};
 use crate::paths::WORK;
 use crate::process::Log;
 
@@ -26,7 +26,7 @@ pglite-objects: $(OBJS)
 
 pub(crate) fn key(build: &Build) -> Result<Key> {
     let mut key = Key::new("compile")
-        .text("configure", &super::configure::key(build)?.finish())
+        .text("configure", &configure::key(build)?.finish())
         .text("tree", &super::tree::key(build)?.finish())
         .text("script", &script(1))
         .text("makefile", OBJECTS_MAKEFILE);
@@ -46,10 +46,12 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
 fn script(jobs: usize) -> String {
     let mut script = format!(
         "cd {WORK}/obj
+        {program_link}
         make -s -C src/backend generated-headers
         make -s -j{jobs} -C src/port libpgport_srv.a
         make -s -j{jobs} -C src/common libpgcommon_srv.a
-        make -s -j{jobs} -C src/backend -f {WORK}/objects.mk pglite-objects\n"
+        make -s -j{jobs} -C src/backend -f {WORK}/objects.mk pglite-objects\n",
+        program_link = configure::program_link(),
     );
     for (dir, name) in MODULES {
         // A stale archive would hide that its objects were made without the renaming.

@@ -33,17 +33,26 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     log.run(&mut build.chroot().script(&script()))
 }
 
+/// What a whole program needs, for `configure`'s tests and for the `zic` that comes with the backend's objects.
+pub(crate) fn program_link() -> String {
+    format!(
+        "export PROGRAM_LINK='{WORK}/shim/setjmp.obj -L{WORK}/shim -lpglite \
+         -Wl,--allow-undefined-file={WORK}/shim/undefined {}'",
+        flags::LIBRARIES.join(" ")
+    )
+}
+
 fn script() -> String {
-    let libraries = flags::LIBRARIES.join(" ");
     format!(
         "cd {WORK}/obj
         export CC={cc} CFLAGS={optimize} AR=llvm-ar-22 RANLIB=llvm-ranlib-22 NM=llvm-nm-22 LD=wasm-ld-22
-        export CONFIGURE_LINK='{WORK}/shim/setjmp.obj -L{WORK}/shim -lpglite -Wl,--allow-undefined-file={WORK}/shim/undefined {libraries}'
+        {program_link}
         export {cache}
         {WORK}/pg/configure --prefix={prefix} {options}
         # configure knows two kinds of semaphores and of shared memory; ours are neither.
         ln -sf {WORK}/pg/src/backend/port/wasix_sema.c src/backend/port/pg_sema.c
         ln -sf {WORK}/pg/src/backend/port/wasix_shmem.c src/backend/port/pg_shmem.c",
+        program_link = program_link(),
         cc = flags::CC,
         optimize = flags::OPTIMIZE,
         cache = flags::CONFIGURE_CACHE.join(" "),

@@ -85,12 +85,12 @@ pub(crate) const STRIP: &[&str] = &[
 
 /// The compiler as a program, for `configure`: the target is the compiler's, not an option that would be repeated
 /// in `pg_config`'s output. Without `--no-wasm-opt` clang runs binaryen after each link, which fails on configure's
-/// tests of functions, since those declare them with wrong types on purpose. `CONFIGURE_LINK` is for `configure`
-/// alone: as LDFLAGS, the build's paths would get into `pg_config`'s output.
+/// tests of functions, since those declare them with wrong types on purpose. `PROGRAM_LINK` is for
+/// programs made on the way: as LDFLAGS, the build's paths would get into `pg_config`'s output.
 pub(crate) fn compiler_script() -> String {
     format!(
         "#!/bin/sh\nexec clang-22 --target={TARGET} --sysroot={WORK}/sysroot --no-wasm-opt -Wno-unused-command-line-argument {} \
-         -ffile-prefix-map={WORK}/obj/../pg/= -ffile-prefix-map={WORK}/= -isystem {WORK}/wasix/include \"$@\" ${{CONFIGURE_LINK:-}}\n",
+         -ffile-prefix-map={WORK}/obj/../pg/= -ffile-prefix-map={WORK}/= -isystem {WORK}/wasix/include \"$@\" ${{PROGRAM_LINK:-}}\n",
         COMPILE.join(" ")
     )
 }
