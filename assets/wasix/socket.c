@@ -1,12 +1,16 @@
 /*
- * Sockets.  recv, send and shutdown are wasi-libc's; here is what it leaves out.  Only the cluster's own
- * local listeners exist so far (AF_UNIX names that never touch the host's file system).
+ * Sockets.  recv, send and shutdown are wasi-libc's; here is what it leaves out.  The only listeners are
+ * the cluster's own local ones (AF_UNIX names that never touch the host's file system).
  */
 #include <sys/types.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <wasi/api.h>
@@ -112,26 +116,95 @@ getsockopt(int fd, int level, int option, void *restrict value, socklen_t *restr
 	return -1;
 }
 
+/* Numeric addresses and "localhost" only: the guest has no resolver. */
+static int
+parse_address(const char *host, int family, struct sockaddr_storage *address)
+{
+	struct sockaddr_in *in = (struct sockaddr_in *) address;
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *) address;
+
+	memset(address, 0, sizeof(*address));
+	if (strcmp(host, "localhost") == 0)
+		host = family == AF_INET6 ? "::1" : "127.0.0.1";
+	if (family != AF_INET6 && inet_pton(AF_INET, host, &in->sin_addr) == 1)
+	{
+		in->sin_family = AF_INET;
+		return sizeof(*in);
+	}
+	if (family != AF_INET && inet_pton(AF_INET6, host, &in6->sin6_addr) == 1)
+	{
+		in6->sin6_family = AF_INET6;
+		return sizeof(*in6);
+	}
+	return 0;
+}
+
+typedef struct Answer
+{
+	struct addrinfo info;
+	struct sockaddr_storage address;
+} Answer;
+
 int
 getaddrinfo(const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **result)
 {
-	return EAI_FAMILY;
+	int			family = hints ? hints->ai_family : AF_UNSPEC;
+	int			passive = hints && (hints->ai_flags & AI_PASSIVE);
+	Answer	   *answer;
+	int			len;
+
+	if (!host)
+		host = family == AF_INET6 ? (passive ? "::" : "::1") : (passive ? "0.0.0.0" : "127.0.0.1");
+	answer = calloc(1, sizeof(*answer));
+	if (!answer)
+		return EAI_MEMORY;
+	len = parse_address(host, family, &answer->address);
+	if (len == 0)
+	{
+		free(answer);
+		return EAI_NONAME;
+	}
+	/* The port is at the same place in both kinds of address. */
+	((struct sockaddr_in *) &answer->address)->sin_port = htons(service ? atoi(service) : 0);
+	answer->info.ai_family = answer->address.ss_family;
+	answer->info.ai_socktype = SOCK_STREAM;
+	answer->info.ai_addrlen = len;
+	answer->info.ai_addr = (struct sockaddr *) &answer->address;
+	*result = &answer->info;
+	return 0;
 }
 
 void
 freeaddrinfo(struct addrinfo *list)
 {
+	/* An answer is one entry, which is its first member. */
+	free(list);
 }
 
 int
 getnameinfo(const struct sockaddr *address, socklen_t len, char *host, socklen_t host_len,
 			char *service, socklen_t service_len, int flags)
 {
-	return EAI_FAMILY;
+	const struct sockaddr_in *in = (const struct sockaddr_in *) address;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *) address;
+	const void *number;
+
+	if (address->sa_family == AF_INET)
+		number = &in->sin_addr;
+	else if (address->sa_family == AF_INET6)
+		number = &in6->sin6_addr;
+	else
+		return EAI_FAMILY;
+	if (host && host_len > 0 && !inet_ntop(address->sa_family, number, host, host_len))
+		return EAI_OVERFLOW;
+	if (service && service_len > 0 &&
+		snprintf(service, service_len, "%u", ntohs(in->sin_port)) >= (int) service_len)
+		return EAI_OVERFLOW;
+	return 0;
 }
 
 const char *
 gai_strerror(int error)
 {
-	return "only local sockets are supported";
+	return error == EAI_MEMORY ? "out of memory" : "not a numeric address";
 }
