@@ -63,5 +63,5 @@ pub use client::{
     row_to_json,
 };
 pub use error::*;
-pub use pglite::{Pglite, PgliteBuilder};
+pub use pglite::{MountAccess, Pglite, PgliteBuilder};
 pub use postgres_types as types;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::assets::Runtime;
 use crate::client::{ConnectOptions, Session};
-use crate::cluster::{Cluster, Storage};
+use crate::cluster::{Cluster, HostMount, RESERVED_PATHS, Storage};
 use crate::error::{ConfigError, Error, SqlState};
 
 /// A PostgreSQL database that runs inside this process, and a session on it.
@@ -163,6 +163,16 @@ pub struct PgliteBuilder {
     encoding: Option<String>,
     locale: Option<String>,
     settings: Vec<(String, String)>,
+    mounts: Vec<HostMount>,
+}
+
+/// What PostgreSQL may do with a directory of [`PgliteBuilder::mount`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MountAccess {
+    /// Its files can be read.
+    ReadOnly,
+    /// Files can be made, changed and removed too.
+    ReadWrite,
 }
 
 impl Default for PgliteBuilder {
@@ -176,6 +186,7 @@ impl Default for PgliteBuilder {
             encoding: None,
             locale: None,
             settings: Vec::new(),
+            mounts: Vec::new(),
         }
     }
 }
@@ -223,6 +234,42 @@ impl PgliteBuilder {
         self
     }
 
+    /// Shows PostgreSQL a directory of the host at the absolute path `guest`, which it sees no other
+    /// file of: for `COPY ... FROM 'file'`, `COPY ... TO 'file'`, `pg_read_file` and large objects.
+    ///
+    /// Symbolic links in the directory cannot lead out of it. The mount lasts as long as the database
+    /// is open; the path cannot be in PostgreSQL's own directories.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pglite_oxide::{MountAccess, Pglite};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// std::fs::write(dir.path().join("moons.csv"), "Earth,1\nMars,2\n")?;
+    /// let mut db =
+    ///     Pglite::builder().mount(dir.path(), "/import", MountAccess::ReadOnly).open()?;
+    /// db.exec("CREATE TABLE planet (name text, moons int)")?;
+    /// db.exec("COPY planet FROM '/import/moons.csv' (FORMAT csv)")?;
+    /// # assert_eq!(db.query_one("SELECT sum(moons) FROM planet", &[])?.get::<_, i64>(0), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn mount(
+        mut self,
+        host: impl AsRef<Path>,
+        guest: impl Into<String>,
+        access: MountAccess,
+    ) -> PgliteBuilder {
+        self.mounts.push(HostMount {
+            host: host.as_ref().to_owned(),
+            guest: guest.into(),
+            read_only: access == MountAccess::ReadOnly,
+        });
+        self
+    }
+
     /// The encoding of a database that has to be created (default `UTF8`).
     pub fn encoding(mut self, encoding: impl Into<String>) -> PgliteBuilder {
         self.encoding = Some(encoding.into());
@@ -259,7 +306,7 @@ impl PgliteBuilder {
             Some(path) => Storage::Directory(path),
             None => Storage::Temporary { limit: self.memory_limit },
         };
-        let cluster = Cluster::start(&runtime, storage, &self.settings)?;
+        let cluster = Cluster::start(&runtime, storage, &self.settings, &self.mounts)?;
         if cluster.is_new() && self.template_options().is_some() {
             self.replace_default_database(&cluster)?;
         }
@@ -283,6 +330,9 @@ impl PgliteBuilder {
         }
         for (name, value) in &self.settings {
             check_setting(name, value).map_err(Error::Config)?;
+        }
+        for mount in &self.mounts {
+            check_mount_point(&mount.guest).map_err(Error::Config)?;
         }
         Ok(())
     }
@@ -366,6 +416,25 @@ fn check_setting(name: &str, value: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
+fn check_mount_point(path: &str) -> Result<(), ConfigError> {
+    let conflict = |reason: &str| {
+        Err(ConfigError::Conflict { reason: format!("nothing can be mounted at \"{path}\": {reason}") })
+    };
+    let Some(parts) = path.strip_prefix('/') else {
+        return conflict("the path is not absolute");
+    };
+    if path.contains('\0') || parts.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return conflict("the path is not a plain one");
+    }
+    let is_within = |outer: &str| {
+        path.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if path == "/tmp" || RESERVED_PATHS.iter().any(|reserved| is_within(reserved)) {
+        return conflict("the path is PostgreSQL's own");
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -383,6 +452,28 @@ mod tests {
         ];
         for (name, value, valid) in cases {
             assert_eq!(check_setting(name, value).is_ok(), valid, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn mount_points_are_checked() {
+        let cases = [
+            ("/import", true),
+            ("/tmp/import", true),
+            ("/pgdata2", true),
+            ("import", false),
+            ("/", false),
+            ("/a/../pgdata", false),
+            ("/a//b", false),
+            ("/a/", false),
+            ("/tmp", false),
+            ("/pgdata", false),
+            ("/pgdata/pg_wal", false),
+            ("/pglite/share", false),
+            ("/dev", false),
+        ];
+        for (path, valid) in cases {
+            assert_eq!(check_mount_point(path).is_ok(), valid, "{path}");
         }
     }
 

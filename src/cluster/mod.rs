@@ -6,14 +6,14 @@ mod log;
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::assets::Runtime;
 use crate::client::{Cancel, send_cancel_request};
 use crate::error::{Error, StartError};
-use crate::kernel::fs::{FileSystem, Namespace, OpenOptions, Tree};
+use crate::kernel::fs::{FileSystem, HostDir, Namespace, OpenOptions, Tree};
 use crate::kernel::process::{Process, signal};
 use crate::kernel::{Kernel, Stdio};
 
@@ -44,6 +44,18 @@ pub(crate) enum Storage<'a> {
     Directory(&'a Path),
 }
 
+/// A directory of the host that the guest sees too.
+#[derive(Debug, Clone)]
+pub(crate) struct HostMount {
+    pub(crate) host: PathBuf,
+    /// An absolute path outside [`RESERVED_PATHS`], without `.` and `..`.
+    pub(crate) guest: String,
+    pub(crate) read_only: bool,
+}
+
+/// What the cluster has mounted itself; nothing else can be there or below.
+pub(crate) const RESERVED_PATHS: &[&str] = &[DATA_DIR, "/pglite", "/dev"];
+
 /// A running instance.
 pub(crate) struct Cluster {
     kernel: Arc<Kernel>,
@@ -63,6 +75,7 @@ impl Cluster {
         runtime: &Runtime,
         storage: Storage<'_>,
         settings: &[(String, String)],
+        mounts: &[HostMount],
     ) -> Result<Cluster, Error> {
         let (files, lock, is_new): (Arc<dyn FileSystem>, _, _) = match storage {
             Storage::Temporary { limit } => {
@@ -74,10 +87,13 @@ impl Cluster {
             }
         };
         let temporary = lock.is_none();
-        let namespace = namespace(runtime, files).map_err(|errno| {
-            StartError::new(format!("the file system cannot be put together: {errno}"))
-        });
-        let namespace = namespace.map_err(Error::Start)?;
+        let failed = |errno| {
+            Error::Start(StartError::new(format!("the file system cannot be put together: {errno}")))
+        };
+        let mut namespace = namespace(runtime, files).map_err(failed)?;
+        for mount in mounts {
+            add_mount(&mut namespace, mount)?;
+        }
         let environment = vec!["PGTZ=GMT".into(), "LC_ALL=C".into(), "HOME=/tmp".into()];
         let kernel = Kernel::new(&runtime.engine, &runtime.module, Arc::new(namespace), environment);
         let log = Log::new();
@@ -203,6 +219,17 @@ fn namespace(
     namespace.mount("/pglite", Arc::new(runtime.installation.clone_tree()), true)?;
     namespace.mount(DATA_DIR, data, false)?;
     Ok(namespace)
+}
+
+fn add_mount(namespace: &mut Namespace, mount: &HostMount) -> Result<(), Error> {
+    let failed = |source: io::Error| {
+        let reason = format!("{} cannot be mounted at {}", mount.host.display(), mount.guest);
+        Error::Start(StartError::new(reason).with_source(source))
+    };
+    let files = HostDir::open(&mount.host).map_err(failed)?;
+    namespace
+        .mount(&mount.guest, Arc::new(files), mount.read_only)
+        .map_err(|errno| failed(io::Error::from(errno)))
 }
 
 fn arguments(temporary: bool, settings: &[(String, String)]) -> Vec<String> {

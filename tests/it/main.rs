@@ -8,6 +8,7 @@ mod data_dir;
 mod durability;
 mod interrupt;
 mod limits;
+mod mount;
 mod postgres;
 mod session;
 
