@@ -111,6 +111,12 @@ msync(void *address, size_t len, int flags)
 	return 0;
 }
 
+int
+syncfs(int fd)
+{
+	return pgl_result(k_fd_sync_file_system(fd));
+}
+
 /* No programs can be started from inside the sandbox. */
 int
 system(const char *command)

@@ -11,7 +11,7 @@ use pglite_oxide::Pglite;
 use crate::report::Report;
 
 /// The child: commits row after row, and says which are committed, until it is killed.
-pub fn write_for_ever(path: &Path) -> Result<(), Box<dyn Error>> {
+pub(crate) fn write_for_ever(path: &Path) -> Result<(), Box<dyn Error>> {
     let mut db = Pglite::open(path)?;
     db.exec("CREATE TABLE IF NOT EXISTS ledger (id int PRIMARY KEY, note text)")?;
     for id in 1i32.. {
@@ -23,7 +23,7 @@ pub fn write_for_ever(path: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 /// The parent: lets the child write for a second, kills it, and looks.
-pub fn survive(path: &Path) -> Result<(), Box<dyn Error>> {
+pub(crate) fn survive(path: &Path) -> Result<(), Box<dyn Error>> {
     let mut report = Report::new("A crash: the writing process is killed");
     let mut child =
         Command::new(std::env::current_exe()?).arg(path).stdout(Stdio::piped()).spawn()?;

@@ -15,7 +15,7 @@ const TABLES: [(&str, &[u8]); 2] = [
 ];
 
 /// Makes and fills both tables; returns the rows copied.
-pub fn load(db: &mut Pglite) -> Result<u64, Box<dyn Error>> {
+pub(crate) fn load(db: &mut Pglite) -> Result<u64, Box<dyn Error>> {
     let mut rows = 0;
     for (name, packed) in TABLES {
         let mut text = Vec::new();

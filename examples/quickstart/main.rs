@@ -9,12 +9,23 @@ mod report;
 
 use std::error::Error;
 use std::path::Path;
+use std::process::ExitCode;
 
 use pglite_oxide::Pglite;
 
 use report::Report;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("quickstart: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     // The crash test starts this program again as its writer.
     if let Some(path) = std::env::args().nth(1).filter(|argument| argument != "--") {
         return crash::write_for_ever(Path::new(&path));

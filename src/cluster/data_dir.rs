@@ -1,13 +1,13 @@
 //! A data directory on the host: looked at before anything is touched, locked, and made if there is none.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::identity;
 use crate::assets::PG_MAJOR;
 use crate::error::DataDirError;
-use crate::kernel::fs::{FileSystem, HostDir, Tree, copy_tree};
+use crate::kernel::fs::{HostDir, Tree, copy_tree};
 
 /// Locked by the process that has the database open, and names it. Postgres' own lock file goes by the
 /// pid alone, which a new process may have got again.
@@ -43,7 +43,7 @@ pub(super) fn open(path: &Path, template: &Tree) -> Result<Opened, DataDirError>
         return Err(DataDirError::NotADatabase { path: path.to_owned() });
     }
     make_private_dir(path).map_err(|error| classify(path, error))?;
-    let lock = lock(path)?;
+    let (lock, last_holder) = lock(path)?;
     // Once more, now that nobody else can change it.
     let is_new = match look(path)? {
         Contents::Nothing | Contents::Incomplete => {
@@ -62,6 +62,7 @@ pub(super) fn open(path: &Path, template: &Tree) -> Result<Opened, DataDirError>
             return Err(DataDirError::NotADatabase { path: path.to_owned() });
         }
     };
+    remove_stale_pid_file(path, last_holder).map_err(|error| classify(path, error))?;
     let files = HostDir::open(path).map_err(|error| classify(path, error))?;
     Ok(Opened { files, lock, is_new })
 }
@@ -98,7 +99,8 @@ fn make_private_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-fn lock(path: &Path) -> Result<DirLock, DataDirError> {
+/// Returns with the lock the pid of who had it before, as far as the file says.
+fn lock(path: &Path) -> Result<(DirLock, Option<u32>), DataDirError> {
     let name = path.join(LOCK_FILE);
     let mut file = File::options()
         .read(true)
@@ -107,23 +109,44 @@ fn lock(path: &Path) -> Result<DirLock, DataDirError> {
         .truncate(false)
         .open(&name)
         .map_err(|error| classify(path, error))?;
-    match file.try_lock() {
+    let locked = file.try_lock();
+    let mut text = String::new();
+    // Without the text there is a lock without a name.
+    let _ = file.read_to_string(&mut text);
+    let pid = text.trim().parse().ok();
+    match locked {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let _ = file.read_to_string(&mut text);
-            let pid = text.trim().parse().ok();
             return Err(DataDirError::Locked { path: path.to_owned(), pid });
         }
         Err(TryLockError::Error(error)) => return Err(classify(&name, error)),
     }
-    let pid = format!("{}\n", std::process::id());
-    let written = file.set_len(0).and_then(|()| file.write_all(pid.as_bytes()));
+    let own = format!("{}\n", std::process::id());
+    let written = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(own.as_bytes()));
     // The lock is what counts: on a full disk the database still opens, its holder without a name.
     if let Err(error) = written {
         tracing::warn!("cannot write the pid to {}: {error}", name.display());
     }
-    Ok(DirLock { _file: file })
+    Ok((DirLock { _file: file }, pid))
+}
+
+/// Removes the `postmaster.pid` of the process that had our lock and has it no longer.
+///
+/// Postgres itself looks whether a process with that pid lives, which may be this one, another database's
+/// of this library, or a stranger that got the number again. A file with another pid in it is not ours,
+/// and Postgres decides.
+fn remove_stale_pid_file(path: &Path, last_holder: Option<u32>) -> io::Result<()> {
+    let file = path.join("postmaster.pid");
+    let text = match fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let pid = text.lines().next().and_then(|line| line.trim().parse().ok());
+    if pid.is_some() && pid == last_holder { fs::remove_file(&file) } else { Ok(()) }
 }
 
 /// Copies the template, so that the directory is a complete database or is made again.

@@ -13,6 +13,7 @@ gid_t		getegid(void);
 int			dup(int);
 int			dup2(int, int);
 int			pipe(int[2]);
+int			syncfs(int);
 int			execv(const char *, char *const[]);
 int			execl(const char *, const char *,...);
 int			chown(const char *, uid_t, gid_t);

@@ -158,6 +158,10 @@ pub(super) fn fd_sync(context: &mut Context, fd: i32) -> CallResult {
     context.descriptors.get(fd)?.file()?.sync(false)
 }
 
+pub(super) fn fd_sync_file_system(context: &mut Context, fd: i32) -> CallResult {
+    context.descriptors.get(fd)?.file()?.sync_file_system()
+}
+
 pub(super) fn fd_dup(context: &mut Context, fd: i32, result: u32) -> CallResult {
     let open = context.descriptors.get(fd)?.clone();
     let copy = context.descriptors.add(open)?;

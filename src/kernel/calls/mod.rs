@@ -102,6 +102,7 @@ pub(super) fn imports(store: &mut Store, env: &FunctionEnv<Context>) -> Imports 
     define! { imports, store, env, "pglite",
         process::process_init(pending: u32, interrupt: u32);
         process::process_window(start: u32, len: u32);
+        files::fd_sync_file_system(fd: i32);
         sockets::sock_bind_local(fd: i32, name: u32, len: u32);
     }
     process::define(store, env, &mut imports);

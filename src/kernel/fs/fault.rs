@@ -286,6 +286,11 @@ impl File for FaultFile {
         self.inner.sync(data_only)
     }
 
+    fn sync_file_system(&self) -> FsResult<()> {
+        self.check(Operation::Sync)?;
+        self.inner.sync_file_system()
+    }
+
     fn set_modified(&self, time: SystemTime) -> FsResult<()> {
         self.check(Operation::SetModified)?;
         self.inner.set_modified(time)

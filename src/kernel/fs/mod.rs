@@ -110,6 +110,10 @@ pub(crate) trait File: Debug + Send + Sync {
     fn allocate(&self, offset: u64, len: u64) -> FsResult<()>;
     /// All written data (and, unless `data_only`, attributes) is on stable storage on return.
     fn sync(&self, data_only: bool) -> FsResult<()>;
+    /// All data written to the file system that the file is in is on stable storage on return.
+    fn sync_file_system(&self) -> FsResult<()> {
+        Ok(()) // true of what lives in memory
+    }
     /// Sets the modification time.
     fn set_modified(&self, time: SystemTime) -> FsResult<()>;
     fn read_dir(&self) -> FsResult<Vec<DirEntry>>;

@@ -525,6 +525,10 @@ impl File for MountedFile {
         self.file.sync(data_only)
     }
 
+    fn sync_file_system(&self) -> FsResult<()> {
+        self.file.sync_file_system()
+    }
+
     fn set_modified(&self, time: SystemTime) -> FsResult<()> {
         if self.read_only {
             Err(Errno::ROFS)

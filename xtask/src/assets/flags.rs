@@ -48,6 +48,8 @@ pub(crate) const CONFIGURE: &[&str] = &[
 
 /// What `configure` cannot find out without running a program.
 pub(crate) const CONFIGURE_CACHE: &[&str] = &[
+    // In the shim, which configure does not link.
+    "ac_cv_func_syncfs=yes",
     "ac_cv_file__dev_urandom=yes",
     "pgac_cv_wait_for_readiness=no",
 ];

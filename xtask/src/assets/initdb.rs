@@ -33,6 +33,8 @@ const OPTIONS: &[&str] = &[
     "--set=min_wal_size=80MB",
     // initdb would ask its own machine what works there.
     "--set=dynamic_shared_memory_type=sysv",
+    // One call instead of an fsync for each of a thousand files when recovery starts.
+    "--set=recovery_init_sync_method=syncfs",
     "--set=shared_buffers=128MB",
     "--set=max_connections=100",
     "--set=timezone=UTC",

@@ -174,6 +174,18 @@ impl File for HostFile {
         retry(|| unsafe { libc::fsync(self.raw()) } as isize).map(drop)
     }
 
+    #[cfg(target_os = "linux")]
+    fn sync_file_system(&self) -> FsResult<()> {
+        // SAFETY: the descriptor is open.
+        retry(|| unsafe { libc::syncfs(self.raw()) } as isize).map(drop)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn sync_file_system(&self) -> FsResult<()> {
+        // There is no call for one file system; `sync` does not wait for the disk.
+        Err(Errno::NOSYS)
+    }
+
     fn set_modified(&self, time: SystemTime) -> FsResult<()> {
         let times = [
             libc::timespec {
