@@ -1,9 +1,11 @@
 /*
  * dlopen() for the modules that are linked into the main module: plpgsql and the snowball dictionaries
- * are hot, and code in a side module runs up to twice as slow.
+ * are hot, and code in a side module runs up to twice as slow; encoding conversions are needed by any
+ * session that asks for another encoding.
  */
 #include <dlfcn.h>
 #include <string.h>
+#include "conversions.h"
 
 typedef struct Symbol
 {
@@ -26,7 +28,8 @@ typedef struct Symbol
 	SYMBOL(dict_snowball, dsnowball_init, dsnowball_init) \
 	SYMBOL(dict_snowball, dsnowball_lexize, dsnowball_lexize) \
 	SYMBOL(dict_snowball, pg_finfo_dsnowball_init, pg_finfo_dsnowball_init) \
-	SYMBOL(dict_snowball, pg_finfo_dsnowball_lexize, pg_finfo_dsnowball_lexize)
+	SYMBOL(dict_snowball, pg_finfo_dsnowball_lexize, pg_finfo_dsnowball_lexize) \
+	CONVERSIONS
 
 #define SYMBOL(module, name, linked) extern void linked(void);
 SYMBOLS
@@ -36,7 +39,6 @@ SYMBOLS
 static const Symbol symbols[] = {SYMBOLS};
 #undef SYMBOL
 
-static const char *const modules[] = {"plpgsql", "dict_snowball"};
 static const char *last_error;
 
 void *
@@ -45,12 +47,14 @@ dlopen(const char *path, int flags)
 	const char *base = strrchr(path, '/');
 
 	base = base ? base + 1 : path;
-	for (unsigned i = 0; i < sizeof(modules) / sizeof(modules[0]); i++)
+	for (unsigned i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++)
 	{
-		size_t		len = strlen(modules[i]);
+		const char *module = symbols[i].module;
+		size_t		len = strlen(module);
 
-		if (strncmp(base, modules[i], len) == 0 && (base[len] == '.' || base[len] == '\0'))
-			return (void *) modules[i];
+		/* The handle is the module's name. */
+		if (strncmp(base, module, len) == 0 && (base[len] == '.' || base[len] == '\0'))
+			return (void *) module;
 	}
 	last_error = "this build has no such module";
 	return NULL;

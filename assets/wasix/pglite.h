@@ -43,9 +43,9 @@ PGLITE(process_wait) extern int32_t k_process_wait(int32_t pid, int32_t *status)
 PGLITE(process_sleep) extern void k_process_sleep(void);
 PGLITE(process_wake) extern void k_process_wake(int32_t pid);
 PGLITE(process_yield) extern void k_process_yield(void);
-/* Binds to a name in the cluster's own space of listeners; clients in this host process connect to it. */
 /* syncfs(2): all that was written to the file system of this file is on stable storage on return. */
 PGLITE(fd_sync_file_system) extern int32_t k_fd_sync_file_system(int32_t fd);
+/* Binds to a name in the cluster's own space of listeners; clients in this host process connect to it. */
 PGLITE(sock_bind_local) extern int32_t k_sock_bind_local(int32_t fd, const char *name, uint32_t len);
 
 /* ---- the shim's own ---- */

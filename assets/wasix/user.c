@@ -5,8 +5,8 @@
 #include <grp.h>
 #include <pwd.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+#include <wasi/api.h>
 
 #define GUEST_ID 1000			/* not 0: Postgres refuses to run as root */
 
@@ -97,16 +97,17 @@ setrlimit(int resource, const struct rlimit *limit)
 	return 0;
 }
 
-/* Filled from the process CPU clock: all of it counts as user time. */
+/* The CPU time of this process (its thread), all of it as user time. */
 int
 getrusage(int who, struct rusage *usage)
 {
-	struct timespec now = {0, 0};
+	const __wasi_clockid_t process_cpu_time = 2;
+	__wasi_timestamp_t ns = 0;
 
 	memset(usage, 0, sizeof(*usage));
 	if (who == RUSAGE_SELF)
-		clock_gettime(CLOCK_MONOTONIC, &now);
-	usage->ru_utime.tv_sec = now.tv_sec;
-	usage->ru_utime.tv_usec = now.tv_nsec / 1000;
+		__wasi_clock_time_get(process_cpu_time, 0, &ns);
+	usage->ru_utime.tv_sec = ns / 1000000000;
+	usage->ru_utime.tv_usec = ns % 1000000000 / 1000;
 	return 0;
 }

@@ -22,7 +22,7 @@ extern unsigned int pgl_barrier_word;
  * max_stack_depth, 7.5 MB, divided by this is the deepest recursion; the kernel's native stack has room
  * for that many frames of every checking function.
  */
-#define PGL_FRAME_SIZE 192
+#define PGL_FRAME_SIZE 176
 
 /* wasi-libc declares it, nothing serves it: dynamic shared memory is System V segments (window.c). */
 #undef HAVE_SHM_OPEN

@@ -9,10 +9,47 @@ use crate::process::Log;
 /// Modules that are part of the main module: `(directory, library name)`. They are hot, and code in a side module
 /// runs up to twice as slow. Each names its magic block and its initialiser alike, so they are renamed to
 /// `library__symbol`, which is where the shim's `dlsym` looks.
-pub(crate) const MODULES: &[(&str, &str)] = &[
+const MODULES: &[(&str, &str)] = &[
     ("src/pl/plpgsql/src", "plpgsql"),
     ("src/backend/snowball", "dict_snowball"),
 ];
+
+/// The encoding conversions, each a module in a directory of its own below [`CONVERSIONS_DIR`]. A new one also needs
+/// its line in assets/wasix/conversions.h.
+pub(crate) const CONVERSIONS: &[&str] = &[
+    "cyrillic_and_mic",
+    "euc2004_sjis2004",
+    "euc_cn_and_mic",
+    "euc_jp_and_sjis",
+    "euc_kr_and_mic",
+    "euc_tw_and_big5",
+    "latin2_and_win1250",
+    "latin_and_mic",
+    "utf8_and_big5",
+    "utf8_and_cyrillic",
+    "utf8_and_euc2004",
+    "utf8_and_euc_cn",
+    "utf8_and_euc_jp",
+    "utf8_and_euc_kr",
+    "utf8_and_euc_tw",
+    "utf8_and_gb18030",
+    "utf8_and_gbk",
+    "utf8_and_iso8859",
+    "utf8_and_iso8859_1",
+    "utf8_and_johab",
+    "utf8_and_sjis",
+    "utf8_and_sjis2004",
+    "utf8_and_uhc",
+    "utf8_and_win",
+];
+
+const CONVERSIONS_DIR: &str = "src/backend/utils/mb/conversion_procs";
+
+/// All that is linked in as if it were a module: directory and library name.
+pub(crate) fn modules() -> impl Iterator<Item = (String, &'static str)> {
+    let hot = MODULES.iter().map(|(dir, name)| ((*dir).to_owned(), *name));
+    hot.chain(CONVERSIONS.iter().map(|name| (format!("{CONVERSIONS_DIR}/{name}"), *name)))
+}
 
 /// The objects that Postgres' own link of `postgres` would take, one a line.
 pub(crate) const OBJECTS: &str = "obj/backend.objects";
@@ -53,7 +90,7 @@ fn script(jobs: usize) -> String {
         make -s -j{jobs} -C src/backend -f {WORK}/objects.mk pglite-objects\n",
         program_link = configure::program_link(),
     );
-    for (dir, name) in MODULES {
+    for (dir, name) in modules() {
         // A stale archive would hide that its objects were made without the renaming.
         script += &format!(
             "make -s -j{jobs} -C {dir} all-static-lib \

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 
-use super::compile::{MODULES, OBJECTS};
+use super::compile::{OBJECTS, modules};
 use super::{Build, Key, flags, hash, wasm};
 use crate::paths::WORK;
 use crate::process::Log;
@@ -73,8 +73,7 @@ fn check(bytes: &[u8]) -> Result<()> {
 }
 
 fn script() -> String {
-    let modules: String = MODULES
-        .iter()
+    let modules: String = modules()
         .map(|(dir, name)| format!(" ../../{dir}/lib{name}.a"))
         .collect();
     let exports: String = flags::EXPORTS

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::compile::MODULES;
+use super::compile::modules;
 use super::{Build, Key, hash};
 use crate::process::Log;
 
@@ -105,7 +105,7 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
         &runtime.join("bin/postgres"),
         b"postgres is part of the module\n",
     )?;
-    for (_, name) in MODULES {
+    for (_, name) in modules() {
         let text = format!("{name} is part of the module\n");
         hash::write_file(
             &runtime.join(LIBRARIES).join(format!("{name}.so")),
