@@ -75,7 +75,7 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
         .text("native", &crate::native::key(build)?.finish())
         .text(
             "lists",
-            &format!("{FILES:?} {DIRECTORIES:?} {GUEST_VALUES:?} {MODULES:?}"),
+            &format!("{FILES:?} {DIRECTORIES:?} {GUEST_VALUES:?} {:?}", modules().collect::<Vec<_>>()),
         ))
 }
 
