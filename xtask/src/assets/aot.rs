@@ -17,9 +17,12 @@ const HOST_PACKAGES: &[(&str, &str)] = &[
     ("g++", "g++"),
 ];
 
+const OBJCOPY: &str = "/usr/lib/llvm-22/bin/llvm-objcopy";
+
 pub(crate) fn key(build: &Build) -> Result<Key> {
     let mut key = Key::new("aot")
         .text("compiler", build.compiler.name())
+        .text("strip", OBJCOPY)
         .dir("source", &build.paths.repo("xtask-aot/src"))?
         .file("lock", &build.paths.repo("xtask-aot/Cargo.lock"))?
         .file("features", &build.paths.repo("src/kernel/features.rs"))?;
@@ -63,6 +66,9 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
             .arg(build.paths.out("postgres.wasm"))
             .arg(&fresh),
     )?;
+    // A third of the file is DWARF that nothing reads: what is loaded are the segments and Wasmer's own sections.
+    // Symbols stay, for profilers.
+    log.run(Command::new(OBJCOPY).arg("--strip-debug").arg(&fresh))?;
     std::fs::rename(&fresh, &artifact)?;
     log.note(&format!("sha256 {}", hash::sha256(&artifact)?))
 }

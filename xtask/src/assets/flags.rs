@@ -73,6 +73,8 @@ pub(crate) const LINK: &[&str] = &[
     "-Wl,-z,stack-size=8388608",
     "-Wl,--max-memory=4294967296",
     "-Wl,--error-limit=0",
+    // wasi-libc comes with DWARF, and in a module with DWARF binaryen leaves out half its passes. Names stay.
+    "-Wl,--strip-debug",
 ];
 
 /// binaryen's optimisation of the linked module: it sees across objects, which Wasmer's compiler does not.

@@ -164,7 +164,12 @@ pub(crate) fn fingerprint(paths: &Paths) -> Result<String> {
 fn wasmer_version(paths: &Paths) -> Result<String> {
     #[derive(Deserialize)]
     struct CargoLock {
-        package: Vec<Tool>,
+        package: Vec<Package>,
+    }
+    #[derive(Deserialize)]
+    struct Package {
+        name: String,
+        version: String,
     }
     let path = paths.repo("xtask-aot/Cargo.lock");
     let lock: CargoLock =

@@ -235,6 +235,7 @@ pub(crate) fn build(options: &Options) -> Result<()> {
         );
     }
     let mut build = Build::open(options.compiler, options.update_lock)?;
+    let _alone = lock_build_directory(&build.paths)?;
     let mut forced = false;
     for step in STEPS {
         let name = step.name;
@@ -256,10 +257,28 @@ pub(crate) fn build(options: &Options) -> Result<()> {
 /// Runs these steps if they are not up to date, for commands that need a part of the build only.
 pub(crate) fn run_named(names: &[&str]) -> Result<()> {
     let mut build = Build::open(Compiler::Llvm, false)?;
+    let _alone = lock_build_directory(&build.paths)?;
     for step in STEPS.iter().filter(|step| names.contains(&step.name)) {
         run_step(&mut build, step, false)?;
     }
     Ok(())
+}
+
+/// Two builds in one directory would mix their outputs. The lock ends with the file's last handle.
+fn lock_build_directory(paths: &Paths) -> Result<std::fs::File> {
+    let path = paths.build().join("lock");
+    hash::write_file(&path, b"")?;
+    let file =
+        std::fs::File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    if file.try_lock().is_err() {
+        println!(
+            "waiting for another build in {} ...",
+            paths.build().display()
+        );
+        file.lock()
+            .with_context(|| format!("cannot lock {}", path.display()))?;
+    }
+    Ok(file)
 }
 
 fn run_step(build: &mut Build, step: &Step, forced: bool) -> Result<()> {
