@@ -207,7 +207,8 @@ impl PgliteBuilder {
     }
 
     /// Limits what a temporary database may write, in bytes. Beyond it PostgreSQL reports
-    /// [`DISK_FULL`](SqlState::DISK_FULL). Without a limit it can take all memory there is.
+    /// [`DISK_FULL`](SqlState::DISK_FULL), and the session goes on. The write-ahead log, which is kept
+    /// below about 32 MB then, does not count. Without a limit a database can take all memory there is.
     pub fn memory_limit(mut self, bytes: u64) -> PgliteBuilder {
         self.memory_limit = Some(bytes);
         self
@@ -270,7 +271,8 @@ impl PgliteBuilder {
         self
     }
 
-    /// The encoding of a database that has to be created (default `UTF8`).
+    /// The encoding of a database that has to be created (default `UTF8`). With another one the
+    /// default locale is `C`.
     pub fn encoding(mut self, encoding: impl Into<String>) -> PgliteBuilder {
         self.encoding = Some(encoding.into());
         self
@@ -357,13 +359,21 @@ impl PgliteBuilder {
             options += &format!(" ENCODING {}", quote(encoding, '\''));
         }
         options += &match self.locale.as_deref() {
-            None | Some("C") => " LOCALE_PROVIDER libc LOCALE 'C'".to_owned(),
-            Some(locale) => format!(
+            Some("C") => " LOCALE_PROVIDER libc LOCALE 'C'".to_owned(),
+            // The built-in locale exists for this encoding only.
+            None if !self.is_utf8() => " LOCALE_PROVIDER libc LOCALE 'C'".to_owned(),
+            locale => format!(
                 " LOCALE_PROVIDER builtin BUILTIN_LOCALE {} LC_COLLATE 'C' LC_CTYPE 'C'",
-                quote(locale, '\'')
+                quote(locale.unwrap_or("C.UTF-8"), '\'')
             ),
         };
         Some(options)
+    }
+
+    fn is_utf8(&self) -> bool {
+        self.encoding
+            .as_deref()
+            .is_none_or(|name| ["utf8", "utf-8"].iter().any(|utf8| name.eq_ignore_ascii_case(utf8)))
     }
 
     fn create_database(&self, cluster: &Cluster, from: &str, name: &str) -> Result<(), Error> {
@@ -392,6 +402,7 @@ const RESERVED: &[(&str, &str)] = &[
     ("listen_addresses", "sessions are in this process"),
     ("unix_socket_directories", "sessions are in this process"),
     ("port", "sessions are in this process"),
+    ("dynamic_shared_memory_type", "only System V segments are shared by all processes"),
     ("log_line_prefix", "the library reads the log and passes it on to `tracing`"),
     ("log_destination", "the library reads the log and passes it on to `tracing`"),
     ("logging_collector", "the library reads the log and passes it on to `tracing`"),

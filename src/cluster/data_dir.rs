@@ -39,32 +39,34 @@ enum Contents {
 
 /// Locks a data directory; makes a database in it if it is empty, missing or was left half made.
 pub(super) fn open(path: &Path, template: &Tree) -> Result<Opened, DataDirError> {
-    if look(path)? == Contents::SomethingElse {
-        return Err(DataDirError::NotADatabase { path: path.to_owned() });
-    }
+    // Before anything is made there, also the lock file.
+    check(path, &look(path)?)?;
     make_private_dir(path).map_err(|error| classify(path, error))?;
     let (lock, last_holder) = lock(path)?;
     // Once more, now that nobody else can change it.
-    let is_new = match look(path)? {
-        Contents::Nothing | Contents::Incomplete => {
-            make(path, template).map_err(|error| classify(path, error))?;
-            true
-        }
-        Contents::Database { version } if version == PG_MAJOR => false,
-        Contents::Database { version } => {
-            return Err(DataDirError::WrongVersion {
-                path: path.to_owned(),
-                found: version,
-                expected: PG_MAJOR.to_owned(),
-            });
-        }
-        Contents::SomethingElse => {
-            return Err(DataDirError::NotADatabase { path: path.to_owned() });
-        }
-    };
+    let contents = look(path)?;
+    check(path, &contents)?;
+    let is_new = matches!(contents, Contents::Nothing | Contents::Incomplete);
+    if is_new {
+        make(path, template).map_err(|error| classify(path, error))?;
+    }
     remove_stale_pid_file(path, last_holder).map_err(|error| classify(path, error))?;
     let files = HostDir::open(path).map_err(|error| classify(path, error))?;
     Ok(Opened { files, lock, is_new })
+}
+
+/// Refuses what is not to be touched.
+fn check(path: &Path, contents: &Contents) -> Result<(), DataDirError> {
+    match contents {
+        Contents::Nothing | Contents::Incomplete => Ok(()),
+        Contents::Database { version } if version == PG_MAJOR => Ok(()),
+        Contents::Database { version } => Err(DataDirError::WrongVersion {
+            path: path.to_owned(),
+            found: version.clone(),
+            expected: PG_MAJOR.to_owned(),
+        }),
+        Contents::SomethingElse => Err(DataDirError::NotADatabase { path: path.to_owned() }),
+    }
 }
 
 fn look(path: &Path) -> Result<Contents, DataDirError> {

@@ -8,6 +8,9 @@ use crate::error::{DbError, Severity, SqlState};
 /// What Postgres is told to put before each line: SQLSTATE and pid.
 pub(super) const LINE_PREFIX: &str = "%e %p ";
 
+/// How messages begin that come before logging is set up.
+const EARLY: &str = "postgres: ";
+
 /// Lines kept.
 const KEPT: usize = 100;
 
@@ -48,9 +51,23 @@ impl Log {
     /// The first message that ended a process.
     pub(super) fn first_fatal(&self) -> Option<DbError> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let fatal = lines.iter().find(|line| matches!(line.level.as_str(), "FATAL" | "PANIC"))?;
-        let severity = if fatal.level == "PANIC" { Severity::Panic } else { Severity::Fatal };
-        Some(DbError::new(severity, SqlState::from_code(&fatal.sqlstate), fatal.message.clone()))
+        let fatal = |line: &&Line| matches!(line.level.as_str(), "FATAL" | "PANIC");
+        if let Some(fatal) = lines.iter().find(fatal) {
+            let panic = fatal.level == "PANIC";
+            let severity = if panic { Severity::Panic } else { Severity::Fatal };
+            let code = SqlState::from_code(&fatal.sqlstate);
+            return Some(DbError::new(severity, code, fatal.message.clone()));
+        }
+        // What the postmaster says before it can log: "postgres: …", and lines that explain it.
+        let first = lines.iter().position(|line| line.message.starts_with(EARLY))?;
+        let mut message = lines[first].message[EARLY.len()..].to_owned();
+        for line in lines.range(first + 1..) {
+            message.push(' ');
+            message.push_str(&line.message);
+        }
+        let missing = message.contains("No such file");
+        let code = if missing { SqlState::UNDEFINED_FILE } else { SqlState::INTERNAL_ERROR };
+        Some(DbError::new(Severity::Fatal, code, message))
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::assets::Runtime;
 use crate::client::{Cancel, send_cancel_request};
 use crate::error::{Error, StartError};
-use crate::kernel::fs::{FileSystem, HostDir, Namespace, OpenOptions, Tree};
+use crate::kernel::fs::{FileSystem, HostDir, Namespace, OpenOptions, Tree, copy_subtree};
 use crate::kernel::process::{Process, signal};
 use crate::kernel::{Kernel, Stdio};
 
@@ -77,6 +77,7 @@ impl Cluster {
         settings: &[(String, String)],
         mounts: &[HostMount],
     ) -> Result<Cluster, Error> {
+        let limited = matches!(storage, Storage::Temporary { limit: Some(_) });
         let (files, lock, is_new): (Arc<dyn FileSystem>, _, _) = match storage {
             Storage::Temporary { limit } => {
                 (Arc::new(runtime.template.clone_with_capacity(limit)), None, true)
@@ -91,16 +92,20 @@ impl Cluster {
             Error::Start(StartError::new(format!("the file system cannot be put together: {errno}")))
         };
         let mut namespace = namespace(runtime, files).map_err(failed)?;
+        if limited {
+            mount_wal(&mut namespace, runtime).map_err(failed)?;
+        }
         for mount in mounts {
             add_mount(&mut namespace, mount)?;
         }
-        let environment = vec!["PGTZ=GMT".into(), "LC_ALL=C".into(), "HOME=/tmp".into()];
-        let kernel = Kernel::new(&runtime.engine, &runtime.module, Arc::new(namespace), environment);
+        let environment = vec!["LC_ALL=C".into(), "HOME=/".into()];
+        let namespace = Arc::new(namespace);
+        let kernel = Kernel::new(&runtime.engine, &runtime.module, namespace.clone(), environment);
         let log = Log::new();
         let sink = log.clone();
         let postmaster = kernel
             .start(
-                arguments(temporary, settings),
+                arguments(temporary, limited, settings),
                 Stdio::Lines(Box::new(move |line| sink.push(line))),
             )
             .map_err(|error| {
@@ -108,6 +113,11 @@ impl Cluster {
             })?;
         let cluster = Cluster { kernel, postmaster, log, lock: Mutex::new(lock), is_new };
         cluster.wait_ready()?;
+        if !temporary {
+            // What is not in the data directory or a mount is in memory: a tablespace or an exported
+            // file there would be gone with the process.
+            namespace.seal_root();
+        }
         Ok(cluster)
     }
 
@@ -221,6 +231,17 @@ fn namespace(
     Ok(namespace)
 }
 
+/// Keeps the write-ahead log of a limited database out of the limit: without room for it Postgres cannot
+/// even roll back, and panics.
+fn mount_wal(
+    namespace: &mut Namespace,
+    runtime: &Runtime,
+) -> Result<(), crate::kernel::errno::Errno> {
+    let wal = Tree::new();
+    copy_subtree(&runtime.template, "/pg_wal", &wal)?;
+    namespace.mount(&format!("{DATA_DIR}/pg_wal"), Arc::new(wal), false)
+}
+
 fn add_mount(namespace: &mut Namespace, mount: &HostMount) -> Result<(), Error> {
     let failed = |source: io::Error| {
         let reason = format!("{} cannot be mounted at {}", mount.host.display(), mount.guest);
@@ -232,7 +253,7 @@ fn add_mount(namespace: &mut Namespace, mount: &HostMount) -> Result<(), Error> 
         .map_err(|errno| failed(io::Error::from(errno)))
 }
 
-fn arguments(temporary: bool, settings: &[(String, String)]) -> Vec<String> {
+fn arguments(temporary: bool, limited: bool, settings: &[(String, String)]) -> Vec<String> {
     let mut arguments = vec![PROGRAM.to_owned(), "-D".to_owned(), DATA_DIR.to_owned()];
     let mut set = |name: &str, value: &str| {
         arguments.push("-c".to_owned());
@@ -244,6 +265,10 @@ fn arguments(temporary: bool, settings: &[(String, String)]) -> Vec<String> {
         set("synchronous_commit", "off");
         set("full_page_writes", "off");
     }
+    if limited {
+        set("max_wal_size", "16MB");
+        set("min_wal_size", "4MB");
+    }
     for (name, value) in settings {
         set(name, value);
     }
@@ -254,6 +279,8 @@ fn arguments(temporary: bool, settings: &[(String, String)]) -> Vec<String> {
     set("log_line_prefix", log::LINE_PREFIX);
     set("log_destination", "stderr");
     set("logging_collector", "off");
+    // The one kind that all processes see: segments of the window.
+    set("dynamic_shared_memory_type", "sysv");
     arguments
 }
 

@@ -130,6 +130,7 @@ fn another_major_version_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     made(dir.path());
     fs::write(dir.path().join("PG_VERSION"), "16\n").unwrap();
+    fs::remove_file(dir.path().join("pglite-oxide.lock")).unwrap();
     let before = contents(dir.path());
     match Pglite::open(dir.path()) {
         Err(Error::DataDir(DataDirError::WrongVersion { found, expected, .. })) => {
@@ -137,6 +138,7 @@ fn another_major_version_is_refused() {
         }
         other => panic!("{other:?}"),
     }
+    assert!(!dir.path().join("pglite-oxide.lock").exists());
     assert_eq!(contents(dir.path()), before);
 }
 
@@ -251,13 +253,18 @@ fn what_postgres_does_not_accept_is_its_own_message() {
     let cases = [
         ("work_mem", "lots", "invalid value for parameter \"work_mem\": \"lots\""),
         ("no_such_setting", "1", "unrecognized configuration parameter \"no_such_setting\""),
-        ("shared_buffers", "100GB", "shared_buffers"),
+        ("shared_buffers", "100GB", "invalid memory allocation request size"),
+        ("shared_buffers", "3500MB", "could not create shared memory segment"),
     ];
     for (name, value, message) in cases {
         let error = Pglite::builder().config(name, value).open().unwrap_err();
         let shown = error.to_string();
         assert!(shown.contains(message), "{name}={value}: {shown}");
     }
+    assert!(matches!(
+        Pglite::builder().config("dynamic_shared_memory_type", "mmap").open(),
+        Err(Error::Config(_))
+    ));
     let error = Pglite::builder().user("nobody").open().unwrap_err();
     assert_eq!(sqlstate(&error), "28000");
 }

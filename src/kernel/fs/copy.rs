@@ -10,43 +10,48 @@ const CHUNK: usize = 256 << 10;
 
 /// Copies everything in `from` into `to`, which must not have any of it yet. Nothing is synced.
 pub(crate) fn copy_tree(from: &dyn FileSystem, to: &dyn FileSystem) -> FsResult<()> {
-    let mut buffer = vec![0u8; CHUNK];
-    copy_dir(from, to, "", &mut buffer)
+    copy_subtree(from, "", to)
 }
 
-fn copy_dir(
-    from: &dyn FileSystem,
-    to: &dyn FileSystem,
-    path: &str,
-    buffer: &mut [u8],
-) -> FsResult<()> {
+/// Copies everything below the directory `base` of `from` to the root of `to`.
+pub(crate) fn copy_subtree(from: &dyn FileSystem, base: &str, to: &dyn FileSystem) -> FsResult<()> {
+    let mut buffer = vec![0u8; CHUNK];
+    copy_dir(&Copy { from, base, to }, "", &mut buffer)
+}
+
+struct Copy<'a> {
+    from: &'a dyn FileSystem,
+    base: &'a str,
+    to: &'a dyn FileSystem,
+}
+
+fn copy_dir(copy: &Copy<'_>, path: &str, buffer: &mut [u8]) -> FsResult<()> {
     let options = OpenOptions { read: true, directory: true, ..OpenOptions::default() };
-    let directory = from.open(if path.is_empty() { "/" } else { path }, options)?;
+    let directory = copy.from.open(&format!("{}{path}/", copy.base), options)?;
     for entry in directory.read_dir()? {
         let path = format!("{path}/{}", entry.name);
         match entry.kind {
             FileKind::Directory => {
-                to.create_dir(&path)?;
-                copy_dir(from, to, &path, buffer)?;
+                copy.to.create_dir(&path)?;
+                copy_dir(copy, &path, buffer)?;
             }
-            FileKind::Regular => copy_file(from, to, &path, buffer)?,
-            FileKind::Symlink => to.symlink(&from.read_link(&path)?, &path)?,
+            FileKind::Regular => copy_file(copy, &path, buffer)?,
+            FileKind::Symlink => {
+                let target = copy.from.read_link(&format!("{}{path}", copy.base))?;
+                copy.to.symlink(&target, &path)?;
+            }
             FileKind::CharacterDevice | FileKind::Other => return Err(Errno::NOTSUP),
         }
     }
     Ok(())
 }
 
-fn copy_file(
-    from: &dyn FileSystem,
-    to: &dyn FileSystem,
-    path: &str,
-    buffer: &mut [u8],
-) -> FsResult<()> {
-    let source = from.open(path, OpenOptions { read: true, ..OpenOptions::default() })?;
-    let options =
+fn copy_file(copy: &Copy<'_>, path: &str, buffer: &mut [u8]) -> FsResult<()> {
+    let read = OpenOptions { read: true, ..OpenOptions::default() };
+    let source = copy.from.open(&format!("{}{path}", copy.base), read)?;
+    let create =
         OpenOptions { write: true, create: true, exclusive: true, ..OpenOptions::default() };
-    let target = to.open(path, options)?;
+    let target = copy.to.open(path, create)?;
     let mut offset = 0;
     loop {
         let read = source.read_at(&mut [IoSliceMut::new(buffer)], offset)?;
@@ -55,8 +60,8 @@ fn copy_file(
         }
         let mut written = 0;
         while written < read {
-            written += target
-                .write_at(&[IoSlice::new(&buffer[written..read])], offset + written as u64)?;
+            let rest = IoSlice::new(&buffer[written..read]);
+            written += target.write_at(&[rest], offset + written as u64)?;
         }
         offset += read as u64;
     }

@@ -24,7 +24,7 @@ use std::time::SystemTime;
 
 use super::errno::Errno;
 
-pub(crate) use copy::copy_tree;
+pub(crate) use copy::{copy_subtree, copy_tree};
 pub(crate) use host::HostDir;
 pub(crate) use mount::Namespace;
 pub(crate) use tree::Tree;

@@ -13,6 +13,7 @@ mod tests;
 
 use std::io::{IoSlice, IoSliceMut};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use self::devices::Devices;
@@ -32,7 +33,13 @@ struct Mount {
     /// Components of the prefix.
     point: Vec<String>,
     fs: Arc<dyn FileSystem>,
-    read_only: bool,
+    read_only: AtomicBool,
+}
+
+impl Mount {
+    fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Relaxed)
+    }
 }
 
 /// Which symlinks a resolution by the namespace follows.
@@ -61,7 +68,7 @@ impl Namespace {
             mounts: vec![Mount {
                 point: Vec::new(),
                 fs: root,
-                read_only: false,
+                read_only: AtomicBool::new(false),
             }],
         }
     }
@@ -69,6 +76,13 @@ impl Namespace {
     /// Adds `/dev` with `null`, `zero`, `random` and `urandom`.
     pub(crate) fn mount_devices(&mut self) -> FsResult<()> {
         self.mount("/dev", Arc::new(Devices), false)
+    }
+
+    /// From now on nothing can be written where no mount covers the root.
+    pub(crate) fn seal_root(&self) {
+        if let Some(root) = self.mounts.last() {
+            root.read_only.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Mounts a file system at an absolute path without `.` and `..`, whose directories are made if
@@ -105,7 +119,7 @@ impl Namespace {
         self.mounts.push(Mount {
             point: parts,
             fs,
-            read_only,
+            read_only: AtomicBool::new(read_only),
         });
         self.mounts
             .sort_by_key(|mount| std::cmp::Reverse(mount.point.len()));
@@ -283,7 +297,7 @@ impl Namespace {
         whole: &str,
         options: OpenOptions,
     ) -> FsResult<Arc<dyn File>> {
-        let file = if mount.read_only {
+        let file = if mount.is_read_only() {
             mount
                 .fs
                 .open(path, read_only_options(mount, path, options)?)?
@@ -298,12 +312,12 @@ impl Namespace {
                 inode: point.fs.metadata("/", true)?.inode,
             });
         }
-        if points.is_empty() && !mount.read_only {
+        if points.is_empty() && !mount.is_read_only() {
             return Ok(file);
         }
         Ok(Arc::new(MountedFile {
             file,
-            read_only: mount.read_only,
+            read_only: mount.is_read_only(),
             points,
         }))
     }
@@ -402,7 +416,7 @@ fn missing_in_read_only(mount: &Mount, path: &str) -> Errno {
 
 /// Refuses to make `path` in a read-only mount.
 fn writable(mount: &Mount, path: &str) -> FsResult<()> {
-    if !mount.read_only {
+    if !mount.is_read_only() {
         return Ok(());
     }
     match mount.fs.metadata(path, false) {
@@ -413,7 +427,7 @@ fn writable(mount: &Mount, path: &str) -> FsResult<()> {
 }
 
 fn removable(mount: &Mount) -> FsResult<()> {
-    if mount.read_only {
+    if mount.is_read_only() {
         Err(Errno::ROFS)
     } else {
         Ok(())
