@@ -1,0 +1,33 @@
+//! Maintainer commands that open databases. `cargo xtask regress` and `cargo xtask perf` run them; they are a
+//! package of their own so that `cargo xtask` needs no database to build the database.
+
+mod args;
+mod log;
+mod paths;
+mod perf;
+mod pump;
+mod regress;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match run(&args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask-db: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[String]) -> Result<ExitCode> {
+    match args.split_first() {
+        Some((command, rest)) if command == "regress" => regress::command(rest),
+        Some((command, rest)) if command == "perf" => perf::command(rest),
+        Some((command, rest)) if command == perf::CHILD => perf::child(rest),
+        _ => bail!("usage: xtask-db regress|perf [OPTIONS] (--help lists them)"),
+    }
+}

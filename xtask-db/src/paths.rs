@@ -1,0 +1,40 @@
+//! Where things are: the same places as in `xtask`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+/// The repository, and the native PostgreSQL that `cargo xtask native build` made.
+pub(crate) struct Paths {
+    repo: PathBuf,
+    build: PathBuf,
+}
+
+impl Paths {
+    pub(crate) fn find() -> Result<Paths> {
+        let build = std::env::var_os("PGLITE_OXIDE_BUILD")
+            .map_or_else(|| PathBuf::from("/var/cache/pglite-oxide-build"), PathBuf::from);
+        let Some(repo) = Path::new(env!("CARGO_MANIFEST_DIR")).parent() else {
+            bail!("the package has no parent directory");
+        };
+        let paths = Paths { repo: repo.to_owned(), build };
+        if !paths.native("bin/psql").exists() {
+            bail!("no native PostgreSQL in {}: run `cargo xtask native build`", paths.build.display());
+        }
+        Ok(paths)
+    }
+
+    pub(crate) fn repo(&self, path: &str) -> PathBuf {
+        self.repo.join(path)
+    }
+
+    /// A file of the installed native PostgreSQL.
+    pub(crate) fn native(&self, path: &str) -> PathBuf {
+        self.build.join("native").join(path)
+    }
+
+    /// A file of the tree it was built in, which has the tests.
+    pub(crate) fn native_tree(&self, path: &str) -> PathBuf {
+        self.build.join("native-build").join(path)
+    }
+}

@@ -1,0 +1,141 @@
+//! One run of `pg_regress`, and what it reports.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::schedule::Schedule;
+use crate::pump;
+
+/// How `pg_regress` is run.
+pub(super) struct Runner {
+    pub(super) program: PathBuf,
+    /// Where `psql` is.
+    pub(super) bin: PathBuf,
+    /// Where `sql/`, `expected/` and `data/` are.
+    pub(super) tests: PathBuf,
+    pub(super) output: PathBuf,
+    pub(super) sockets: PathBuf,
+    pub(super) no_locale: bool,
+    /// Longest time without a test that ends.
+    pub(super) stall: Duration,
+}
+
+/// What came out.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) passed: BTreeSet<String>,
+    pub(super) stalled: bool,
+}
+
+impl Runner {
+    pub(super) fn run(&self, schedule: &Schedule) -> Result<Outcome> {
+        let schedule_file = self.output.join("schedule");
+        std::fs::write(&schedule_file, schedule.text())?;
+        let option = |name: &str, value: &PathBuf| {
+            let mut option = std::ffi::OsString::from(format!("--{name}="));
+            option.push(value);
+            option
+        };
+        let mut command = Command::new(&self.program);
+        command
+            .arg(option("host", &self.sockets))
+            .arg(format!("--port={}", pump::PORT))
+            .arg("--user=postgres")
+            .arg(option("bindir", &self.bin))
+            .arg(option("inputdir", &self.tests))
+            .arg(option("expecteddir", &self.tests))
+            .arg(option("outputdir", &self.output))
+            .arg(option("dlpath", &self.tests))
+            .arg(option("schedule", &schedule_file))
+            .arg("--encoding=UTF8")
+            .args(self.no_locale.then_some("--no-locale"));
+        // What psql would take from the maintainer's environment.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("PG") {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
+            .current_dir(&self.output)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            // With the psqls it starts, so that all can be ended.
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.program.display()))?;
+        let outcome = self.follow(&mut child);
+        end(&mut child);
+        outcome
+    }
+
+    fn follow(&self, child: &mut Child) -> Result<Outcome> {
+        let stdout = child.stdout.take().context("the output is not a pipe")?;
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut outcome = Outcome::default();
+        loop {
+            match lines.recv_timeout(self.stall) {
+                Ok(line) => {
+                    println!("{line}");
+                    if let Some(name) = passed(&line) {
+                        outcome.passed.insert(name.to_owned());
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(outcome),
+                Err(RecvTimeoutError::Timeout) => {
+                    outcome.stalled = true;
+                    return Ok(outcome);
+                }
+            }
+        }
+    }
+}
+
+/// The name in `ok 2         + boolean                                  288 ms`.
+fn passed(line: &str) -> Option<&str> {
+    let mut words = line.split_whitespace();
+    let is_ok = words.next() == Some("ok") && words.next()?.parse::<u32>().is_ok();
+    let is_test = is_ok && matches!(words.next(), Some("+" | "-"));
+    is_test.then(|| words.next()).flatten()
+}
+
+/// Ends it, if it has not ended yet.
+fn end(child: &mut Child) {
+    if let Ok(Some(_)) = child.try_wait() {
+        return;
+    }
+    let group = i32::try_from(child.id()).map(|pid| -pid);
+    if let Ok(group) = group {
+        // SAFETY: a plain system call without pointers; the process group is the child's own.
+        unsafe { libc::kill(group, libc::SIGKILL) };
+    }
+    let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_pg_regress() {
+        let name = "ok 2         + boolean                                  288 ms";
+        assert_eq!(passed(name), Some("boolean"));
+        assert_eq!(passed("not ok 1     - test_setup      9 ms"), None);
+        assert_eq!(passed("# parallel group (20 tests):  char"), None);
+        assert_eq!(passed("1..222"), None);
+    }
+}
