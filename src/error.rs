@@ -131,20 +131,14 @@ impl fmt::Display for Error {
             Error::Connection(error) => error.fmt(f),
             Error::Conversion(error) => error.fmt(f),
             Error::WrongParameterCount { expected, found } => {
-                write!(
-                    f,
-                    "the statement has {expected} parameters, but {found} values were passed"
-                )
+                write!(f, "the statement has {expected} parameters, but {found} values were passed")
             }
             Error::UnknownColumn { column, available } => {
                 write!(f, "the row has no column {column}; its columns are: ")?;
                 f.write_str(&available.join(", "))
             }
             Error::RowCount { expected, found } => {
-                write!(
-                    f,
-                    "expected {expected}, but the statement returned {found} rows"
-                )
+                write!(f, "expected {expected}, but the statement returned {found} rows")
             }
             Error::TransactionAborted => f.write_str(
                 "nothing was committed: an earlier error had aborted the transaction and \
@@ -153,10 +147,7 @@ impl fmt::Display for Error {
             ),
             Error::Closed { cause: None } => f.write_str("the session is closed"),
             Error::Closed { cause: Some(cause) } => {
-                write!(
-                    f,
-                    "the session is closed; PostgreSQL's last message was: {cause}"
-                )
+                write!(f, "the session is closed; PostgreSQL's last message was: {cause}")
             }
             Error::Usage(message) => f.write_str(message),
             Error::Start(error) => error.fmt(f),
@@ -237,9 +228,7 @@ impl fmt::Display for ConnectionError {
                 "the PostgreSQL backend ended without a message; the session is closed, open \
                  another one",
             ),
-            ConnectionError::BackendDied {
-                last_message: Some(message),
-            } => write!(
+            ConnectionError::BackendDied { last_message: Some(message) } => write!(
                 f,
                 "the PostgreSQL backend ended ({message}); the session is closed, open another one"
             ),
@@ -300,11 +289,7 @@ impl ConversionError {
         postgres_type: &postgres_types::Type,
         source: Box<dyn StdError + Sync + Send>,
     ) -> ConversionError {
-        ConversionError {
-            place,
-            postgres_type: postgres_type.to_string(),
-            source,
-        }
+        ConversionError { place, postgres_type: postgres_type.to_string(), source }
     }
 }
 
@@ -361,17 +346,11 @@ mod tests {
     fn messages_say_what_to_do() {
         let cases: Vec<(Error, &str)> = vec![
             (
-                Error::WrongParameterCount {
-                    expected: 2,
-                    found: 1,
-                },
+                Error::WrongParameterCount { expected: 2, found: 1 },
                 "the statement has 2 parameters, but 1 values were passed",
             ),
             (
-                Error::RowCount {
-                    expected: ExpectedRows::One,
-                    found: 3,
-                },
+                Error::RowCount { expected: ExpectedRows::One, found: 3 },
                 "expected exactly one row, but the statement returned 3 rows",
             ),
             (
@@ -391,10 +370,7 @@ mod tests {
     #[test]
     fn sources_are_not_printed_twice() {
         let error = Error::from(ConnectionError::Io(io::Error::other("broken")));
-        assert_eq!(
-            error.to_string(),
-            "the connection to the PostgreSQL backend failed"
-        );
+        assert_eq!(error.to_string(), "the connection to the PostgreSQL backend failed");
         assert_eq!(error.source().expect("the I/O error").to_string(), "broken");
         let wrong = ConversionError::new(
             ConversionPlace::Parameter { index: 0 },
@@ -402,10 +378,7 @@ mod tests {
             "no".into(),
         );
         let error = Error::from(wrong);
-        assert_eq!(
-            error.to_string(),
-            "parameter $1 (type int4) cannot be sent: no"
-        );
+        assert_eq!(error.to_string(), "parameter $1 (type int4) cannot be sent: no");
         assert!(error.source().is_none());
     }
 }

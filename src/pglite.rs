@@ -132,7 +132,9 @@ impl DerefMut for Pglite {
 
 impl fmt::Debug for Pglite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pglite").field("backend_pid", &self.session.backend_pid()).finish_non_exhaustive()
+        f.debug_struct("Pglite")
+            .field("backend_pid", &self.session.backend_pid())
+            .finish_non_exhaustive()
     }
 }
 
@@ -323,7 +325,8 @@ impl PgliteBuilder {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let conflict = |reason: &str| Error::Config(ConfigError::Conflict { reason: reason.into() });
+        let conflict =
+            |reason: &str| Error::Config(ConfigError::Conflict { reason: reason.into() });
         if self.path.is_some() && self.memory_limit.is_some() {
             return Err(conflict("a memory limit is for temporary databases, not for a path"));
         }
@@ -409,12 +412,15 @@ const RESERVED: &[(&str, &str)] = &[
 ];
 
 fn check_setting(name: &str, value: &str) -> Result<(), ConfigError> {
-    let invalid = |reason: &str| ConfigError::InvalidName { name: name.into(), reason: reason.into() };
+    let invalid =
+        |reason: &str| ConfigError::InvalidName { name: name.into(), reason: reason.into() };
     let valid_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
     if name.is_empty() || !name.bytes().all(valid_byte) {
         return Err(invalid("a name has letters, digits, underscores and dots"));
     }
-    if let Some((_, why)) = RESERVED.iter().find(|(reserved, _)| name.eq_ignore_ascii_case(reserved)) {
+    if let Some((_, why)) =
+        RESERVED.iter().find(|(reserved, _)| name.eq_ignore_ascii_case(reserved))
+    {
         return Err(invalid(why));
     }
     if value.contains('\0') {
@@ -429,7 +435,9 @@ fn check_setting(name: &str, value: &str) -> Result<(), ConfigError> {
 
 fn check_mount_point(path: &str) -> Result<(), ConfigError> {
     let conflict = |reason: &str| {
-        Err(ConfigError::Conflict { reason: format!("nothing can be mounted at \"{path}\": {reason}") })
+        Err(ConfigError::Conflict {
+            reason: format!("nothing can be mounted at \"{path}\": {reason}"),
+        })
     };
     let Some(parts) = path.strip_prefix('/') else {
         return conflict("the path is not absolute");

@@ -72,7 +72,10 @@ fn tour(db: &mut Pglite, report: &mut Report) -> Result<(), Box<dyn Error>> {
         )
     })?;
     for row in &rows {
-        report.note("best of its ten", format!("{} -> {}", row.get::<_, i32>(0), row.get::<_, i32>(1)));
+        report.note(
+            "best of its ten",
+            format!("{} -> {}", row.get::<_, i32>(0), row.get::<_, i32>(1)),
+        );
     }
 
     db.exec(

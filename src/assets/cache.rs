@@ -159,7 +159,8 @@ fn sweep(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
         let is_temporary = entry.file_name().to_str().is_some_and(|n| n.starts_with(TEMPORARY));
-        let age = entry.metadata().and_then(|data| data.modified()).ok().and_then(|t| t.elapsed().ok());
+        let age =
+            entry.metadata().and_then(|data| data.modified()).ok().and_then(|t| t.elapsed().ok());
         if is_temporary && age.is_some_and(|age| age > ABANDONED) {
             let _ = fs::remove_file(entry.path());
         }
@@ -192,7 +193,8 @@ fn memory_file(asset: &Asset, bytes: &[u8]) -> Result<UnpackedFile, AssetsError>
 
 #[cfg(target_os = "linux")]
 fn user_cache_dir() -> Option<PathBuf> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute =
+        |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))
 }
 

@@ -52,12 +52,13 @@ impl Runtime {
         };
         // Half the work is checking hashes: the trees on one core, the code on another.
         let (module, trees) = std::thread::scope(|scope| {
-            let trees = std::thread::Builder::new()
-                .name("pglite trees".into())
-                .spawn_scoped(scope, trees);
+            let trees =
+                std::thread::Builder::new().name("pglite trees".into()).spawn_scoped(scope, trees);
             let module = load_module(cache, &code);
             let trees = match trees {
-                Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                Ok(thread) => {
+                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                }
                 Err(source) => Err(AssetsError::Io { path: PathBuf::from("(thread)"), source }),
             };
             (module, trees)
@@ -99,7 +100,12 @@ fn packed() -> Result<[Asset; 3], AssetsError> {
     Ok([
         asset("postgres.elf", aot::POSTGRES.packed, aot::POSTGRES.blake3, aot::POSTGRES.len),
         asset("share.img", assets::SHARE.packed, assets::SHARE.blake3, assets::SHARE.len),
-        asset("template.img", assets::TEMPLATE.packed, assets::TEMPLATE.blake3, assets::TEMPLATE.len),
+        asset(
+            "template.img",
+            assets::TEMPLATE.packed,
+            assets::TEMPLATE.blake3,
+            assets::TEMPLATE.len,
+        ),
     ])
 }
 

@@ -67,11 +67,7 @@ pub struct CancelHandle {
 
 impl CancelHandle {
     pub(super) fn new(canceller: Arc<dyn Cancel>, pid: i32, secret: i32) -> CancelHandle {
-        CancelHandle {
-            canceller,
-            pid,
-            secret,
-        }
+        CancelHandle { canceller, pid, secret }
     }
 
     /// Cancels the statement the session is running.
@@ -91,9 +87,7 @@ impl CancelHandle {
 
 impl fmt::Debug for CancelHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CancelHandle")
-            .field("pid", &self.pid)
-            .finish_non_exhaustive()
+        f.debug_struct("CancelHandle").field("pid", &self.pid).finish_non_exhaustive()
     }
 }
 
@@ -105,9 +99,6 @@ mod tests {
     fn request_packet() {
         let mut bytes = Vec::new();
         send_cancel_request(&mut bytes, 0x0102_0304, -1).expect("writing to memory");
-        assert_eq!(
-            bytes,
-            [0, 0, 0, 16, 4, 210, 22, 46, 1, 2, 3, 4, 255, 255, 255, 255]
-        );
+        assert_eq!(bytes, [0, 0, 0, 16, 4, 210, 22, 46, 1, 2, 3, 4, 255, 255, 255, 255]);
     }
 }

@@ -57,11 +57,7 @@ impl Session {
         self.pending = Pending::CopyIn { extended: false };
         let mut piece = BytesMut::with_capacity(PIECE + HEADER);
         piece.put_bytes(0, HEADER);
-        Ok(CopyInWriter {
-            session: self,
-            piece,
-            failure: None,
-        })
+        Ok(CopyInWriter { session: self, piece, failure: None })
     }
 
     /// Starts a `COPY ... TO STDOUT` and returns the reader that gives its data, in the format the
@@ -97,12 +93,7 @@ impl Session {
             Event::Message(Message::CopyOutResponse(_)) => {}
             other => return Err(self.not_copy(other, NOT_COPY_OUT)),
         }
-        Ok(CopyOutReader {
-            session: self,
-            piece: Bytes::new(),
-            rows: 0,
-            done: false,
-        })
+        Ok(CopyOutReader { session: self, piece: Bytes::new(), rows: 0, done: false })
     }
 
     /// Ends a request that should have started a COPY and has not.
@@ -334,8 +325,6 @@ impl Drop for CopyOutReader<'_> {
 
 impl fmt::Debug for CopyOutReader<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CopyOutReader")
-            .field("rows", &self.rows)
-            .finish_non_exhaustive()
+        f.debug_struct("CopyOutReader").field("rows", &self.rows).finish_non_exhaustive()
     }
 }

@@ -22,11 +22,7 @@ pub struct ExecResult {
 
 impl ExecResult {
     fn empty() -> ExecResult {
-        ExecResult {
-            tag: String::new(),
-            columns: Arc::from([]),
-            rows: Vec::new(),
-        }
+        ExecResult { tag: String::new(), columns: Arc::from([]), rows: Vec::new() }
     }
 
     /// PostgreSQL's command tag, such as `CREATE TABLE`, `INSERT 0 3` or `SELECT 5`.
@@ -57,10 +53,7 @@ impl ExecResult {
 
 /// The number at the end of a command tag.
 pub(super) fn rows_affected(tag: &str) -> u64 {
-    tag.rsplit(' ')
-        .next()
-        .and_then(|word| word.parse().ok())
-        .unwrap_or(0)
+    tag.rsplit(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
 pub(super) const COPY_IN_MISUSED: &str =
@@ -125,10 +118,7 @@ impl Session {
                         .collect();
                 }
                 Event::Message(Message::CommandComplete(body)) => {
-                    current.tag = body
-                        .tag()
-                        .map_err(|error| self.malformed(&error))?
-                        .to_owned();
+                    current.tag = body.tag().map_err(|error| self.malformed(&error))?.to_owned();
                     results.push(std::mem::replace(&mut current, ExecResult::empty()));
                 }
                 Event::Message(Message::EmptyQueryResponse) => {}

@@ -67,19 +67,14 @@ pub fn row_to_json(row: &SimpleRow) -> String {
 
 /// The names of the columns, each quoted, and no two the same.
 fn keys(row: &SimpleRow) -> Vec<String> {
-    unique(
-        &row.columns()
-            .iter()
-            .map(|column| column.name())
-            .collect::<Vec<_>>(),
-    )
-    .iter()
-    .map(|name| {
-        let mut key = String::new();
-        write_string(&mut key, name);
-        key
-    })
-    .collect()
+    unique(&row.columns().iter().map(|column| column.name()).collect::<Vec<_>>())
+        .iter()
+        .map(|name| {
+            let mut key = String::new();
+            write_string(&mut key, name);
+            key
+        })
+        .collect()
 }
 
 fn unique(names: &[&str]) -> Vec<String> {
@@ -135,11 +130,7 @@ fn write_value(out: &mut String, type_: Option<&Type>, text: &str) {
         Type::TIMESTAMP | Type::TIMESTAMPTZ => write_string(out, &iso_timestamp(text)),
         Type::BYTEA => write_string(out, &hex_bytea(text)),
         Type::INT2_VECTOR | Type::OID_VECTOR => {
-            let element = if *type_ == Type::INT2_VECTOR {
-                Type::INT2
-            } else {
-                Type::OID
-            };
+            let element = if *type_ == Type::INT2_VECTOR { Type::INT2 } else { Type::OID };
             out.push('[');
             for (index, value) in text.split_ascii_whitespace().enumerate() {
                 if index > 0 {
@@ -171,11 +162,7 @@ fn write_value(out: &mut String, type_: Option<&Type>, text: &str) {
 /// Writes an array literal such as `{1,NULL,"a \"b\""}`. `None`: it is not one.
 fn write_array(out: &mut String, element: &Type, text: &str) -> Option<()> {
     // Bounds other than from 1 are written in front: `[2:3]={1,2}`.
-    let literal = if text.starts_with('[') {
-        text.split_once('=')?.1
-    } else {
-        text
-    };
+    let literal = if text.starts_with('[') { text.split_once('=')?.1 } else { text };
     let delimiter = if *element == Type::BOX { b';' } else { b',' };
     let rest = write_dimension(out, element, delimiter, literal)?;
     rest.is_empty().then_some(())
@@ -203,9 +190,7 @@ fn write_dimension<'a>(
             write_value(out, Some(element), &value);
             rest = after;
         } else {
-            let end = rest
-                .bytes()
-                .position(|byte| byte == delimiter || byte == b'}')?;
+            let end = rest.bytes().position(|byte| byte == delimiter || byte == b'}')?;
             match &rest[..end] {
                 "NULL" => out.push_str("null"),
                 value => write_value(out, Some(element), value),
@@ -277,9 +262,7 @@ fn iso_timestamp(text: &str) -> String {
     let parts: Vec<&str> = date.split('-').collect();
     let is_iso = parts.len() == 3
         && parts[0].len() >= 4
-        && parts
-            .iter()
-            .all(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
+        && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
     if !is_iso {
         return text.to_owned();
     }
@@ -311,15 +294,9 @@ fn hex_bytea(text: &str) -> String {
     while let [first, after @ ..] = rest {
         let (byte, after) = match (first, after) {
             (b'\\', [b'\\', after @ ..]) => (b'\\', after),
-            (
-                b'\\',
-                [
-                    a @ b'0'..=b'3',
-                    b @ b'0'..=b'7',
-                    c @ b'0'..=b'7',
-                    after @ ..,
-                ],
-            ) => ((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'), after),
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..]) => {
+                ((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'), after)
+            }
             _ => (*first, after),
         };
         write!(hex, "{byte:02x}").expect("writing to a string does not fail");
@@ -368,32 +345,12 @@ mod tests {
             (Type::JSON, "{\"a\": 1.0}", "{\"a\": 1.0}"),
             (Type::BYTEA, "\\x00ff", r#""\\x00ff""#),
             (Type::BYTEA, "a\\\\\\000\\377", r#""\\x615c00ff""#),
-            (
-                Type::TIMESTAMP,
-                "2024-05-06 07:08:09.5",
-                "\"2024-05-06T07:08:09.5\"",
-            ),
-            (
-                Type::TIMESTAMPTZ,
-                "2024-05-06 07:08:09+00",
-                "\"2024-05-06T07:08:09+00:00\"",
-            ),
-            (
-                Type::TIMESTAMPTZ,
-                "0044-03-15 01:00:00-03 BC",
-                "\"0044-03-15T01:00:00-03:00 BC\"",
-            ),
-            (
-                Type::TIMESTAMPTZ,
-                "2024-05-06 07:08:09+05:30",
-                "\"2024-05-06T07:08:09+05:30\"",
-            ),
+            (Type::TIMESTAMP, "2024-05-06 07:08:09.5", "\"2024-05-06T07:08:09.5\""),
+            (Type::TIMESTAMPTZ, "2024-05-06 07:08:09+00", "\"2024-05-06T07:08:09+00:00\""),
+            (Type::TIMESTAMPTZ, "0044-03-15 01:00:00-03 BC", "\"0044-03-15T01:00:00-03:00 BC\""),
+            (Type::TIMESTAMPTZ, "2024-05-06 07:08:09+05:30", "\"2024-05-06T07:08:09+05:30\""),
             (Type::TIMESTAMPTZ, "infinity", "\"infinity\""),
-            (
-                Type::TIMESTAMP,
-                "Mon May 06 07:08:09 2024",
-                "\"Mon May 06 07:08:09 2024\"",
-            ),
+            (Type::TIMESTAMP, "Mon May 06 07:08:09 2024", "\"Mon May 06 07:08:09 2024\""),
             (Type::INT2_VECTOR, "1 2", "[1,2]"),
         ] {
             assert_eq!(json(&type_, text), expected, "{text}");
@@ -407,16 +364,8 @@ mod tests {
             (Type::INT4_ARRAY, "{1,NULL,3}", "[1,null,3]"),
             (Type::INT4_ARRAY, "{{1,2},{3,4}}", "[[1,2],[3,4]]"),
             (Type::INT4_ARRAY, "[2:3]={1,2}", "[1,2]"),
-            (
-                Type::TEXT_ARRAY,
-                r#"{a,"b,c","NULL","","\"\\"}"#,
-                r#"["a","b,c","NULL","","\"\\"]"#,
-            ),
-            (
-                Type::BOX_ARRAY,
-                "{(1,1),(0,0);(2,2),(1,1)}",
-                r#"["(1,1),(0,0)","(2,2),(1,1)"]"#,
-            ),
+            (Type::TEXT_ARRAY, r#"{a,"b,c","NULL","","\"\\"}"#, r#"["a","b,c","NULL","","\"\\"]"#),
+            (Type::BOX_ARRAY, "{(1,1),(0,0);(2,2),(1,1)}", r#"["(1,1),(0,0)","(2,2),(1,1)"]"#),
             (Type::JSONB_ARRAY, r#"{"{\"a\": [1]}"}"#, r#"[{"a": [1]}]"#),
             (Type::BOOL_ARRAY, "{t,f}", "[true,false]"),
         ] {
@@ -426,9 +375,7 @@ mod tests {
 
     #[test]
     fn what_is_no_array_stays_a_string() {
-        for text in [
-            "", "{", "{1", "{1,", "1}", "{1}}", "{\"a}", "[1:2]", "{\"\\", "{{1}",
-        ] {
+        for text in ["", "{", "{1", "{1,", "1}", "{1}}", "{\"a}", "[1:2]", "{\"\\", "{{1}"] {
             let out = json(&Type::INT4_ARRAY, text);
             assert!(out.starts_with('"') && out.ends_with('"'), "{text}: {out}");
         }
@@ -440,17 +387,9 @@ mod tests {
             postgres_types::Field::new("id".to_owned(), Type::INT4),
             postgres_types::Field::new("names".to_owned(), Type::TEXT_ARRAY),
         ];
-        let type_ = Type::new(
-            "t".to_owned(),
-            1,
-            Kind::Composite(fields),
-            "public".to_owned(),
-        );
+        let type_ = Type::new("t".to_owned(), 1, Kind::Composite(fields), "public".to_owned());
         // The array `{a,"b \"c"}`, quoted once more.
-        assert_eq!(
-            json(&type_, r#"(1,"{a,""b \\""c""}")"#),
-            r#"{"id":1,"names":["a","b \"c"]}"#
-        );
+        assert_eq!(json(&type_, r#"(1,"{a,""b \\""c""}")"#), r#"{"id":1,"names":["a","b \"c"]}"#);
         assert_eq!(json(&type_, "(,)"), r#"{"id":null,"names":null}"#);
         assert_eq!(json(&type_, "(1,{},2)"), r#""(1,{},2)""#);
     }
@@ -458,13 +397,7 @@ mod tests {
     #[test]
     fn same_names() {
         assert_eq!(unique(&["a", "a", "b", "a"]), ["a", "a_2", "b", "a_3"]);
-        assert_eq!(
-            unique(&["a", "a", "a_2", "a_2"]),
-            ["a", "a_3", "a_2", "a_2_2"]
-        );
-        assert_eq!(
-            unique(&["?column?", "?column?"]),
-            ["?column?", "?column?_2"]
-        );
+        assert_eq!(unique(&["a", "a", "a_2", "a_2"]), ["a", "a_3", "a_2", "a_2_2"]);
+        assert_eq!(unique(&["?column?", "?column?"]), ["?column?", "?column?_2"]);
     }
 }

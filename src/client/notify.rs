@@ -44,11 +44,7 @@ pub struct Notification {
 
 impl Notification {
     pub(super) fn new(process_id: i32, channel: String, payload: String) -> Notification {
-        Notification {
-            process_id,
-            channel,
-            payload,
-        }
+        Notification { process_id, channel, payload }
     }
 
     /// The process ID of the backend that sent it; may be this session's own
@@ -127,8 +123,7 @@ impl Session {
     /// # }
     /// ```
     pub fn listen(&mut self, channel: &str) -> Result<(), Error> {
-        self.command(&format!("LISTEN {}", escape_identifier(channel)))
-            .map(drop)
+        self.command(&format!("LISTEN {}", escape_identifier(channel))).map(drop)
     }
 
     /// Stops listening on a channel: `UNLISTEN`. Notifications that have already arrived stay.
@@ -137,8 +132,7 @@ impl Session {
     ///
     /// As [`exec`](Session::exec).
     pub fn unlisten(&mut self, channel: &str) -> Result<(), Error> {
-        self.command(&format!("UNLISTEN {}", escape_identifier(channel)))
-            .map(drop)
+        self.command(&format!("UNLISTEN {}", escape_identifier(channel))).map(drop)
     }
 
     /// Takes the notifications that have arrived, oldest first, without waiting for more.
@@ -193,10 +187,6 @@ impl Session {
         if let Some(message) = self.buffered_idle_message()? {
             return Err(self.unexpected(message));
         }
-        if open {
-            Ok(())
-        } else {
-            Err(self.broken(super::wire::WireError::Eof))
-        }
+        if open { Ok(()) } else { Err(self.broken(super::wire::WireError::Eof)) }
     }
 }

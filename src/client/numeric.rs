@@ -79,19 +79,9 @@ impl Finite {
         let zeros = groups.iter().take_while(|&&group| group == 0).count();
         groups.drain(..zeros);
         if groups.is_empty() {
-            return Finite {
-                negative: false,
-                weight: 0,
-                scale,
-                groups,
-            };
+            return Finite { negative: false, weight: 0, scale, groups };
         }
-        Finite {
-            negative,
-            weight: weight - zeros as i32,
-            scale,
-            groups,
-        }
+        Finite { negative, weight: weight - zeros as i32, scale, groups }
     }
 
     /// The group that counts units of `10000^place`.
@@ -113,10 +103,9 @@ impl Finite {
             (true, false) => Ordering::Less,
             (false, true) => Ordering::Greater,
             // No group at either end is 0, so slices compare as the digits do.
-            (false, false) => self
-                .weight
-                .cmp(&other.weight)
-                .then_with(|| self.groups.cmp(&other.groups)),
+            (false, false) => {
+                self.weight.cmp(&other.weight).then_with(|| self.groups.cmp(&other.groups))
+            }
         }
     }
 }
@@ -281,9 +270,7 @@ impl FromStr for Numeric {
         let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let digits: Vec<u8> = integer.bytes().chain(fraction.bytes()).collect();
         if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-            return Err(ParseNumericError(
-                "a numeric is a decimal number, NaN or Infinity",
-            ));
+            return Err(ParseNumericError("a numeric is a decimal number, NaN or Infinity"));
         }
         // Where the point stands, counted from the first digit; it may be left or right of them.
         let point = integer.len() as i64 + exponent;
@@ -299,9 +286,8 @@ impl FromStr for Numeric {
         let groups = padded
             .chunks(GROUP)
             .map(|chunk| {
-                let value = chunk
-                    .iter()
-                    .fold(0, |value, digit| value * 10 + u16::from(digit - b'0'));
+                let value =
+                    chunk.iter().fold(0, |value, digit| value * 10 + u16::from(digit - b'0'));
                 (chunk.len()..GROUP).fold(value, |value, _| value * 10)
             })
             .collect();
@@ -314,9 +300,7 @@ impl FromStr for Numeric {
 fn parse_exponent(text: &str) -> Result<i64, ParseNumericError> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
-        return Err(ParseNumericError(
-            "the exponent of a numeric is a whole number",
-        ));
+        return Err(ParseNumericError("the exponent of a numeric is a whole number"));
     }
     let size = digits.parse().unwrap_or(i64::MAX).min(1 << 40);
     Ok(if text.starts_with('-') { -size } else { size })
@@ -364,9 +348,7 @@ impl<'a> FromSql<'a> for Numeric {
             return Err("a digit of a numeric is out of range".into());
         }
         let weight = i32::from(weight as i16);
-        Ok(Numeric(Repr::Finite(Finite::normalized(
-            negative, weight, scale, groups,
-        ))))
+        Ok(Numeric(Repr::Finite(Finite::normalized(negative, weight, scale, groups))))
     }
 
     accepts!(NUMERIC);
@@ -384,12 +366,7 @@ impl ToSql for Numeric {
             Repr::Infinity { negative: true } => (&[], 0, NEGATIVE_INFINITY, 0),
             Repr::Finite(finite) => {
                 let sign = if finite.negative { NEGATIVE } else { POSITIVE };
-                (
-                    &finite.groups,
-                    i16::try_from(finite.weight)?,
-                    sign,
-                    finite.scale,
-                )
+                (&finite.groups, i16::try_from(finite.weight)?, sign, finite.scale)
             }
         };
         out.put_u16(u16::try_from(groups.len())?);
@@ -411,15 +388,12 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Numeric {
-        text.parse()
-            .unwrap_or_else(|error| panic!("{text}: {error}"))
+        text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
     fn round_trip(value: &Numeric) -> Numeric {
         let mut bytes = BytesMut::new();
-        value
-            .to_sql(&Type::NUMERIC, &mut bytes)
-            .expect("a numeric can be encoded");
+        value.to_sql(&Type::NUMERIC, &mut bytes).expect("a numeric can be encoded");
         Numeric::from_sql(&Type::NUMERIC, &bytes).expect("and decoded")
     }
 
@@ -532,9 +506,7 @@ mod tests {
         // numeric_send(-12345.678): three groups 1 2345 6780, weight 1, scale 3.
         let bytes = [0, 3, 0, 1, 0x40, 0, 0, 3, 0, 1, 0x09, 0x29, 0x1a, 0x7c];
         let mut out = BytesMut::new();
-        parse("-12345.678")
-            .to_sql(&Type::NUMERIC, &mut out)
-            .expect("it can be encoded");
+        parse("-12345.678").to_sql(&Type::NUMERIC, &mut out).expect("it can be encoded");
         assert_eq!(&out[..], bytes);
         assert_eq!(Numeric::from(-5i32).to_string(), "-5");
         assert_eq!(Numeric::from(u128::MAX).to_string(), u128::MAX.to_string());
@@ -545,18 +517,12 @@ mod tests {
         let good = [0u8, 1, 0, 0, 0, 0, 0, 0, 0, 5];
         assert!(Numeric::from_sql(&Type::NUMERIC, &good).is_ok());
         for cut in 0..good.len() {
-            assert!(
-                Numeric::from_sql(&Type::NUMERIC, &good[..cut]).is_err(),
-                "{cut}"
-            );
+            assert!(Numeric::from_sql(&Type::NUMERIC, &good[..cut]).is_err(), "{cut}");
         }
         for (index, value) in [(0, 255), (4, 0x10), (6, 0x40), (8, 0xff)] {
             let mut bad = good;
             bad[index] = value;
-            assert!(
-                Numeric::from_sql(&Type::NUMERIC, &bad).is_err(),
-                "byte {index}"
-            );
+            assert!(Numeric::from_sql(&Type::NUMERIC, &bad).is_err(), "byte {index}");
         }
         let far = [0u8, 1, 0x80, 0, 0, 0, 0, 2, 0, 1];
         let tiny = Numeric::from_sql(&Type::NUMERIC, &far).expect("a tiny value");

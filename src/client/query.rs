@@ -72,10 +72,7 @@ impl Session {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, Error> {
         self.query_first(statement, params, ExpectedRows::One)?
-            .ok_or(Error::RowCount {
-                expected: ExpectedRows::One,
-                found: 0,
-            })
+            .ok_or(Error::RowCount { expected: ExpectedRows::One, found: 0 })
     }
 
     /// Runs a statement that returns one row or none.
@@ -302,10 +299,7 @@ fn encode_bind(
     output: &mut BytesMut,
 ) -> Result<(), Error> {
     let types = &*described.params;
-    let formats = params
-        .iter()
-        .zip(types)
-        .map(|(param, type_)| param.encode_format(type_) as i16);
+    let formats = params.iter().zip(types).map(|(param, type_)| param.encode_format(type_) as i16);
     let mut current = 0;
     let serialize = |(param, type_): (&&(dyn ToSql + Sync), _), output: &mut BytesMut| {
         let begin = output.len();
@@ -340,9 +334,9 @@ fn encode_bind(
             let place = ConversionPlace::Parameter { index: current };
             Err(ConversionError::new(place, &types[current], error).into())
         }
-        Err(BindError::Serialization(error)) => Err(Error::usage(format!(
-            "the parameters cannot be sent: {error}"
-        ))),
+        Err(BindError::Serialization(error)) => {
+            Err(Error::usage(format!("the parameters cannot be sent: {error}")))
+        }
     }
 }
 

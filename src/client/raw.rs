@@ -48,9 +48,7 @@ impl Session {
     pub fn exec_protocol_raw(&mut self, messages: &[u8]) -> Result<Vec<u8>, Error> {
         let parts = split(messages).map_err(Error::usage)?;
         let continues = matches!(self.pending, Pending::CopyIn { .. })
-            && parts
-                .first()
-                .is_some_and(|part| is_copy(part.tag) || part.tag == b'S');
+            && parts.first().is_some_and(|part| is_copy(part.tag) || part.tag == b'S');
         if self.is_closed() || !continues {
             self.settle()?;
         }
@@ -86,9 +84,7 @@ impl Session {
                 self.read_last_words(&mut answer);
                 return Ok(answer);
             }
-            self.pending = Pending::Ready {
-                extended: part.tag == b'S',
-            };
+            self.pending = Pending::Ready { extended: part.tag == b'S' };
             self.read_raw_reply(&mut answer, ends)?;
             if self.is_closed() {
                 return Ok(answer);
@@ -210,10 +206,7 @@ fn split(bytes: &[u8]) -> Result<Vec<Part>, String> {
             }
         }
         rest = &rest[length + 1..];
-        parts.push(Part {
-            tag,
-            end: bytes.len() - rest.len(),
-        });
+        parts.push(Part { tag, end: bytes.len() - rest.len() });
         if tag == b'X' {
             break;
         }

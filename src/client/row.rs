@@ -45,11 +45,7 @@ impl RawRow {
         if at != body.len() {
             return Err("a row with bytes left over");
         }
-        Ok(RawRow {
-            body,
-            marks,
-            stride,
-        })
+        Ok(RawRow { body, marks, stride })
     }
 
     /// The value of a column that exists; `None` is NULL.
@@ -154,10 +150,7 @@ impl Row {
             Err(Box::new(WrongType::new::<T>(column.type_.clone())) as _)
         };
         value.map_err(|error| {
-            let place = ConversionPlace::Column {
-                index,
-                name: column.name.clone(),
-            };
+            let place = ConversionPlace::Column { index, name: column.name.clone() };
             ConversionError::new(place, &column.type_, error).into()
         })
     }
@@ -174,9 +167,7 @@ impl Row {
 
 impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Row")
-            .field("columns", &self.columns)
-            .finish_non_exhaustive()
+        f.debug_struct("Row").field("columns", &self.columns).finish_non_exhaustive()
     }
 }
 
@@ -244,15 +235,10 @@ pub(super) fn find<C: NamedColumn>(
     index: &impl RowIndex,
     columns: &Arc<[C]>,
 ) -> Result<usize, Error> {
-    index
-        .position_in(columns)
-        .ok_or_else(|| Error::UnknownColumn {
-            column: format!("{index:?}"),
-            available: columns
-                .iter()
-                .map(|column| column.name().to_owned())
-                .collect(),
-        })
+    index.position_in(columns).ok_or_else(|| Error::UnknownColumn {
+        column: format!("{index:?}"),
+        available: columns.iter().map(|column| column.name().to_owned()).collect(),
+    })
 }
 
 #[cfg(test)]
@@ -277,10 +263,8 @@ mod tests {
     fn values_of_narrow_and_wide_rows() {
         for count in [0usize, 1, 7, 8, 9, 16, 17, 63, 64, 65, 1600] {
             let texts: Vec<String> = (0..count).map(|i| "x".repeat(i % 5)).collect();
-            let values: Vec<Option<&[u8]>> = texts
-                .iter()
-                .map(|text| (text.len() != 3).then_some(text.as_bytes()))
-                .collect();
+            let values: Vec<Option<&[u8]>> =
+                texts.iter().map(|text| (text.len() != 3).then_some(text.as_bytes())).collect();
             let row = RawRow::new(body(&values).into(), count).expect("a good row");
             for (i, value) in values.iter().enumerate() {
                 assert_eq!(row.get(i), *value, "{i} of {count}");
@@ -294,10 +278,7 @@ mod tests {
         assert!(RawRow::new(good.clone().into(), 2).is_ok());
         assert!(RawRow::new(good.clone().into(), 1).is_err());
         for cut in 0..good.len() {
-            assert!(
-                RawRow::new(good[..cut].to_vec().into(), 2).is_err(),
-                "{cut}"
-            );
+            assert!(RawRow::new(good[..cut].to_vec().into(), 2).is_err(), "{cut}");
         }
         let mut longer = good.clone();
         longer.push(0);

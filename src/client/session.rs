@@ -70,10 +70,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn statement_dropped(&self, id: u64) {
-        self.dropped
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(id);
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner).push(id);
     }
 }
 
@@ -147,17 +144,11 @@ impl Session {
             notifications: VecDeque::new(),
             types: TypeCache::default(),
             cache: Some(LruCache::new(STATEMENT_CACHE)),
-            shared: Arc::new(Shared {
-                session,
-                dropped: Mutex::new(Vec::new()),
-            }),
+            shared: Arc::new(Shared { session, dropped: Mutex::new(Vec::new()) }),
             closing: Vec::new(),
             closing_encoded: false,
             next_statement: 0,
-            epochs: Epochs {
-                statements: 0,
-                schema: 0,
-            },
+            epochs: Epochs { statements: 0, schema: 0 },
             ddl_in_transaction: false,
             closed: false,
             last_fatal: None,
@@ -256,11 +247,7 @@ impl Session {
     pub(super) fn begin(&mut self) -> Result<(), Error> {
         self.settle()?;
         {
-            let mut dropped = self
-                .shared
-                .dropped
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut dropped = self.shared.dropped.lock().unwrap_or_else(PoisonError::into_inner);
             self.closing.append(&mut dropped);
         }
         for &id in &self.closing {
@@ -274,9 +261,7 @@ impl Session {
     /// Ends what was left in the middle and empties the output buffer.
     pub(super) fn settle(&mut self) -> Result<(), Error> {
         if self.closed {
-            return Err(Error::Closed {
-                cause: self.last_fatal.clone(),
-            });
+            return Err(Error::Closed { cause: self.last_fatal.clone() });
         }
         self.wire.output.clear();
         self.closing_encoded = false;
@@ -514,9 +499,7 @@ impl Session {
             Event::Message(Message::CopyOutResponse(_)) => "CopyOutResponse",
             Event::Message(_) => "a message",
         };
-        self.broken(WireError::Protocol(format!(
-            "{what} came where it does not belong"
-        )))
+        self.broken(WireError::Protocol(format!("{what} came where it does not belong")))
     }
 
     /// The connection is lost; finds out why.

@@ -69,10 +69,7 @@ impl SimpleRow {
             Ok(text) => Ok(Some(text)),
             Err(error) => {
                 let column = &self.columns[index];
-                let place = ConversionPlace::Column {
-                    index,
-                    name: column.name.clone(),
-                };
+                let place = ConversionPlace::Column { index, name: column.name.clone() };
                 let type_ = column.type_.as_ref().unwrap_or(&Type::UNKNOWN);
                 Err(ConversionError::new(place, type_, Box::new(error)).into())
             }
@@ -89,10 +86,7 @@ impl fmt::Debug for SimpleRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut map = f.debug_map();
         for (index, column) in self.columns.iter().enumerate() {
-            map.entry(
-                &column.name,
-                &self.bytes(index).map(String::from_utf8_lossy),
-            );
+            map.entry(&column.name, &self.bytes(index).map(String::from_utf8_lossy));
         }
         map.finish()
     }

@@ -107,9 +107,7 @@ impl Session {
                     | Message::AuthenticationScmCredential
                     | Message::AuthenticationSspi,
                 ) => {
-                    return Err(refused(
-                        "the server asks for an authentication method not known",
-                    ));
+                    return Err(refused("the server asks for an authentication method not known"));
                 }
                 other => return Err(self.unexpected(other)),
             }
@@ -123,9 +121,7 @@ impl Session {
         self.flush()?;
         match self.next_event()? {
             Event::Message(Message::AuthenticationSaslContinue(body)) => {
-                scram
-                    .update(body.data())
-                    .map_err(|error| refused(&error.to_string()))?;
+                scram.update(body.data()).map_err(|error| refused(&error.to_string()))?;
             }
             Event::Error(error) => return Err(Error::Db(error)),
             other => return Err(self.unexpected(other)),
@@ -133,9 +129,9 @@ impl Session {
         frontend::sasl_response(scram.message(), &mut self.wire.output).map_err(encoding)?;
         self.flush()?;
         match self.next_event()? {
-            Event::Message(Message::AuthenticationSaslFinal(body)) => scram
-                .finish(body.data())
-                .map_err(|error| refused(&error.to_string())),
+            Event::Message(Message::AuthenticationSaslFinal(body)) => {
+                scram.finish(body.data()).map_err(|error| refused(&error.to_string()))
+            }
             Event::Error(error) => Err(Error::Db(error)),
             other => Err(self.unexpected(other)),
         }

@@ -87,9 +87,7 @@ impl Statement {
 
 impl fmt::Debug for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Statement")
-            .field("sql", &self.0.sql)
-            .finish_non_exhaustive()
+        f.debug_struct("Statement").field("sql", &self.0.sql).finish_non_exhaustive()
     }
 }
 
@@ -216,10 +214,7 @@ impl Session {
             sql: sql.to_owned(),
             given: types.into(),
             shared: self.shared.clone(),
-            state: Mutex::new(State {
-                described: Arc::new(described),
-                epochs: Some(epochs),
-            }),
+            state: Mutex::new(State { described: Arc::new(described), epochs: Some(epochs) }),
         })))
     }
 
@@ -246,10 +241,7 @@ impl Session {
     pub fn describe(&mut self, sql: &str) -> Result<Description, Error> {
         self.begin()?;
         let described = self.describe_as("", sql, &[])?;
-        Ok(Description {
-            params: described.params.into(),
-            columns: described.columns.to_vec(),
-        })
+        Ok(Description { params: described.params.into(), columns: described.columns.to_vec() })
     }
 
     /// Parses and describes, with the output buffer begun by the caller.
@@ -303,14 +295,8 @@ impl Session {
                 })
             })
             .collect::<Result<Columns, Error>>()?;
-        let all_binary = columns
-            .iter()
-            .all(|column| matches!(column.format, Format::Binary));
-        Ok(Described {
-            params,
-            columns,
-            all_binary,
-        })
+        let all_binary = columns.iter().all(|column| matches!(column.format, Format::Binary));
+        Ok(Described { params, columns, all_binary })
     }
 
     /// The prepared form of what a call was given.
@@ -357,10 +343,7 @@ impl Session {
         statement.forget();
         let epochs = self.epochs;
         let described = Arc::new(self.describe_as(name, &statement.0.sql, &statement.0.given)?);
-        *statement.lock() = State {
-            described: described.clone(),
-            epochs: Some(epochs),
-        };
+        *statement.lock() = State { described: described.clone(), epochs: Some(epochs) };
         Ok(described)
     }
 

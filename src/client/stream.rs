@@ -57,10 +57,7 @@ impl Session {
         statement: &S,
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<RowStream<'_>, Error> {
-        let columns = self
-            .start(statement, params, Fetch::First(FIRST_BATCH))?
-            .columns
-            .clone();
+        let columns = self.start(statement, params, Fetch::First(FIRST_BATCH))?.columns.clone();
         Ok(RowStream {
             session: self,
             columns,
@@ -220,8 +217,6 @@ impl Drop for RowStream<'_> {
 
 impl fmt::Debug for RowStream<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RowStream")
-            .field("columns", &self.columns)
-            .finish_non_exhaustive()
+        f.debug_struct("RowStream").field("columns", &self.columns).finish_non_exhaustive()
     }
 }

@@ -25,10 +25,7 @@ fn message(tag: u8, body: &[u8]) -> Vec<u8> {
 }
 
 fn report(severity: &str, code: &str) -> Vec<u8> {
-    message(
-        b'E',
-        format!("S{severity}\0V{severity}\0C{code}\0Mthe message\0\0").as_bytes(),
-    )
+    message(b'E', format!("S{severity}\0V{severity}\0C{code}\0Mthe message\0\0").as_bytes())
 }
 
 fn ready() -> Vec<u8> {
@@ -56,9 +53,7 @@ fn session(answer: Vec<u8>) -> (Session, JoinHandle<()>) {
             message(b'K', b"\0\0\0\x07\0\0\0\x09"),
             ready(),
         ];
-        theirs
-            .write_all(&welcome.concat())
-            .expect("the welcome is sent");
+        theirs.write_all(&welcome.concat()).expect("the welcome is sent");
         assert!(theirs.read(&mut buffer).expect("a request") > 0);
         theirs.write_all(&answer).expect("the answer is sent");
     });
@@ -73,10 +68,7 @@ fn first_error(answer: Vec<u8>) -> Error {
     let (mut session, backend) = session(answer);
     let error = session.exec("SELECT 1").expect_err("the backend is broken");
     assert!(session.is_closed() && error.is_closed(), "{error:?}");
-    assert!(matches!(
-        session.exec("SELECT 1"),
-        Err(Error::Closed { .. })
-    ));
+    assert!(matches!(session.exec("SELECT 1"), Err(Error::Closed { .. })));
     backend.join().expect("the backend did its part");
     error
 }
@@ -107,12 +99,7 @@ fn a_backend_that_says_why_it_dies() {
     warning[0] = b'N';
     let error = first_error(warning);
     assert!(
-        matches!(
-            &error,
-            Error::Connection(ConnectionError::BackendDied {
-                last_message: Some(_)
-            })
-        ),
+        matches!(&error, Error::Connection(ConnectionError::BackendDied { last_message: Some(_) })),
         "{error:?}"
     );
     assert_eq!(error.sqlstate(), Some(&SqlState::CRASH_SHUTDOWN));
@@ -137,10 +124,7 @@ fn a_backend_that_breaks_the_protocol() {
         message(b'D', b"\0\x01\0\0\0\x01x"),
         message(b'D', b"\0"),
         [
-            message(
-                b'T',
-                b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0",
-            ),
+            message(b'T', b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0"),
             message(b'D', b"\0\x01\0\0\0\x09x"),
         ]
         .concat(),
@@ -158,24 +142,17 @@ fn a_backend_that_breaks_the_protocol() {
 #[test]
 fn a_refused_log_in() {
     let (ours, mut theirs) = UnixStream::pair().expect("a socket pair");
-    theirs
-        .write_all(&report("FATAL", "3D000"))
-        .expect("the refusal is sent");
+    theirs.write_all(&report("FATAL", "3D000")).expect("the refusal is sent");
     let refusal = connect(ours).expect_err("refused");
     assert_eq!(refusal.sqlstate(), Some(&SqlState::INVALID_CATALOG_NAME));
 
     // SASL without a mechanism known here; a password that was not given; nothing at all.
     for offer in [&b"\0\0\0\x0aOTHER\0\0"[..], b"\0\0\0\x03", b"\0\0\0\x07"] {
         let (ours, mut theirs) = UnixStream::pair().expect("a socket pair");
-        theirs
-            .write_all(&message(b'R', offer))
-            .expect("the question is sent");
+        theirs.write_all(&message(b'R', offer)).expect("the question is sent");
         let refusal = connect(ours).expect_err("refused");
         assert!(
-            matches!(
-                refusal,
-                Error::Connection(ConnectionError::Authentication(_))
-            ),
+            matches!(refusal, Error::Connection(ConnectionError::Authentication(_))),
             "{refusal:?}"
         );
     }

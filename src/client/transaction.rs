@@ -80,22 +80,15 @@ impl<'a> TransactionBuilder<'a> {
                 IsolationLevel::RepeatableRead => "ISOLATION LEVEL REPEATABLE READ",
                 IsolationLevel::Serializable => "ISOLATION LEVEL SERIALIZABLE",
             }),
-            self.read_only
-                .map(|on| if on { "READ ONLY" } else { "READ WRITE" }),
-            self.deferrable
-                .map(|on| if on { "DEFERRABLE" } else { "NOT DEFERRABLE" }),
+            self.read_only.map(|on| if on { "READ ONLY" } else { "READ WRITE" }),
+            self.deferrable.map(|on| if on { "DEFERRABLE" } else { "NOT DEFERRABLE" }),
         ];
         for (count, mode) in modes.into_iter().flatten().enumerate() {
             sql.push_str(if count == 0 { " " } else { ", " });
             sql.push_str(mode);
         }
         self.session.command(&sql)?;
-        Ok(Transaction {
-            session: self.session,
-            savepoint: None,
-            depth: 0,
-            done: false,
-        })
+        Ok(Transaction { session: self.session, savepoint: None, depth: 0, done: false })
     }
 }
 
@@ -200,11 +193,7 @@ impl Transaction<'_> {
         }
         let tag = self.session.command("COMMIT")?;
         self.done = true;
-        if tag == "ROLLBACK" {
-            Err(Error::TransactionAborted)
-        } else {
-            Ok(())
-        }
+        if tag == "ROLLBACK" { Err(Error::TransactionAborted) } else { Ok(()) }
     }
 
     /// Rolls the transaction back, or back to where the savepoint was set. Dropping it does the

@@ -73,11 +73,7 @@ impl Session {
         let related = |index| text(index).map(|value| value.parse().unwrap_or(0));
         let name = text(0)?.to_owned();
         let schema = text(1)?.to_owned();
-        let mut format = if text(7)? == "t" {
-            Format::Binary
-        } else {
-            Format::Text
-        };
+        let mut format = if text(7)? == "t" { Format::Binary } else { Format::Text };
         let mut part = |session: &mut Session, oid: Oid| {
             let (type_, part_format) = session.resolve_nested(oid, depth + 1)?;
             if matches!(part_format, Format::Text) {
@@ -110,9 +106,7 @@ impl Session {
             "SELECT enumlabel FROM pg_catalog.pg_enum \
              WHERE enumtypid OPERATOR(pg_catalog.=) {oid} ORDER BY enumsortorder"
         ))?;
-        rows.iter()
-            .map(|row| Ok(row.try_get(0)?.unwrap_or("").to_owned()))
-            .collect()
+        rows.iter().map(|row| Ok(row.try_get(0)?.unwrap_or("").to_owned())).collect()
     }
 
     fn composite_fields(&mut self, relation: Oid) -> Result<Vec<(String, Oid)>, Error> {
@@ -124,10 +118,7 @@ impl Session {
         rows.iter()
             .map(|row| {
                 let name = row.try_get(0)?.unwrap_or("").to_owned();
-                let type_oid = row
-                    .try_get(1)?
-                    .and_then(|oid| oid.parse().ok())
-                    .unwrap_or(0);
+                let type_oid = row.try_get(1)?.and_then(|oid| oid.parse().ok()).unwrap_or(0);
                 Ok((name, type_oid))
             })
             .collect()
@@ -136,11 +127,7 @@ impl Session {
     /// Runs a query of our own. As a simple query with text results it needs no types itself, and
     /// no prepared statement that `DISCARD ALL` could take away.
     fn catalogue(&mut self, sql: &str) -> Result<Vec<SimpleRow>, Error> {
-        Ok(self
-            .exec(sql)?
-            .pop()
-            .map(|result| result.into_rows())
-            .unwrap_or_default())
+        Ok(self.exec(sql)?.pop().map(|result| result.into_rows()).unwrap_or_default())
     }
 }
 

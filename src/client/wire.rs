@@ -66,12 +66,7 @@ impl Wire {
         stream.set_nonblocking(false)?;
         stream.set_read_timeout(None)?;
         stream.set_write_timeout(Some(STALL))?;
-        Ok(Wire {
-            stream,
-            input: BytesMut::new(),
-            filled: 0,
-            output: BytesMut::new(),
-        })
+        Ok(Wire { stream, input: BytesMut::new(), filled: 0, output: BytesMut::new() })
     }
 
     /// Waits for the next message.
@@ -151,11 +146,7 @@ impl Wire {
         let need = frame.max(self.filled + MIN_READ);
         if self.input.len() < need {
             // Doubled when whole frames are piling up unread, or each piece would copy them all.
-            let piled = if frame <= self.filled {
-                self.filled * 2
-            } else {
-                0
-            };
+            let piled = if frame <= self.filled { self.filled * 2 } else { 0 };
             // Zeroed by the allocator: for a big frame the system hands out zero pages lazily, so
             // a frame that lies about its length costs address space only.
             let mut input = BytesMut::zeroed(need.max(CHUNK).max(piled));
@@ -189,10 +180,7 @@ impl Wire {
         match outcome {
             Ok(()) => Ok(true),
             Err(WireError::Io(error))
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-                ) =>
+                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
             {
                 Ok(false)
             }
@@ -297,10 +285,7 @@ mod tests {
         for length in [0u32, 3, (1 << 30) + 1, i32::MAX as u32, u32::MAX] {
             let mut bytes = vec![b'D'];
             bytes.extend_from_slice(&length.to_be_bytes());
-            assert!(
-                matches!(frame_header(&bytes), Err(WireError::Protocol(_))),
-                "{length}"
-            );
+            assert!(matches!(frame_header(&bytes), Err(WireError::Protocol(_))), "{length}");
         }
     }
 
@@ -323,10 +308,7 @@ mod tests {
             }
             assert!(matches!(&frames[0], Frame::DataRow(body) if body.ends_with(b"hi")));
             assert!(matches!(&frames[1], Frame::CopyData(body) if &body[..] == b"copy"));
-            assert!(matches!(
-                &frames[2],
-                Frame::Other(Message::ReadyForQuery(_))
-            ));
+            assert!(matches!(&frames[2], Frame::Other(Message::ReadyForQuery(_))));
         }
     }
 
@@ -345,10 +327,7 @@ mod tests {
         for case in cases {
             let (mut wire, mut theirs) = pair();
             theirs.write_all(case).expect("write");
-            assert!(
-                matches!(wire.read_frame(), Err(WireError::Protocol(_))),
-                "{case:?}"
-            );
+            assert!(matches!(wire.read_frame(), Err(WireError::Protocol(_))), "{case:?}");
         }
     }
 

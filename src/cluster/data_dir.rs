@@ -124,10 +124,8 @@ fn lock(path: &Path) -> Result<(DirLock, Option<u32>), DataDirError> {
         Err(TryLockError::Error(error)) => return Err(classify(&name, error)),
     }
     let own = format!("{}\n", std::process::id());
-    let written = file
-        .set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| file.write_all(own.as_bytes()));
+    let written =
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(own.as_bytes()));
     // The lock is what counts: on a full disk the database still opens, its holder without a name.
     if let Err(error) = written {
         tracing::warn!("cannot write the pid to {}: {error}", name.display());

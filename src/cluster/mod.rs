@@ -89,7 +89,9 @@ impl Cluster {
         };
         let temporary = lock.is_none();
         let failed = |errno| {
-            Error::Start(StartError::new(format!("the file system cannot be put together: {errno}")))
+            Error::Start(StartError::new(format!(
+                "the file system cannot be put together: {errno}"
+            )))
         };
         let mut namespace = namespace(runtime, files).map_err(failed)?;
         if limited {

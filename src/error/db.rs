@@ -88,10 +88,9 @@ impl DbError {
         }
         error.position = match (position, internal_query) {
             (Some(position), _) => Some(ErrorPosition::Original(position)),
-            (None, Some(query)) => Some(ErrorPosition::Internal {
-                position: internal_position.unwrap_or(0),
-                query,
-            }),
+            (None, Some(query)) => {
+                Some(ErrorPosition::Internal { position: internal_position.unwrap_or(0), query })
+            }
             (None, None) => None,
         };
         error
@@ -188,13 +187,7 @@ impl DbError {
 
 impl fmt::Display for DbError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: {} (SQLSTATE {})",
-            self.severity,
-            self.message,
-            self.code.code()
-        )?;
+        write!(f, "{}: {} (SQLSTATE {})", self.severity, self.message, self.code.code())?;
         if let Some(detail) = &self.detail {
             write!(f, "\nDETAIL: {detail}")?;
         }

@@ -22,10 +22,7 @@ pub struct StartError {
 impl StartError {
     /// An error with a reason, without log lines.
     pub(crate) fn new(reason: impl Into<String>) -> StartError {
-        StartError {
-            reason: reason.into(),
-            ..StartError::default()
-        }
+        StartError { reason: reason.into(), ..StartError::default() }
     }
 
     /// Adds PostgreSQL's log lines.
@@ -148,11 +145,7 @@ impl fmt::Display for DataDirError {
                  directory to make a new database (nothing was changed)",
                 path.display()
             ),
-            DataDirError::WrongVersion {
-                path,
-                found,
-                expected,
-            } => write!(
+            DataDirError::WrongVersion { path, found, expected } => write!(
                 f,
                 "the database {} was made by PostgreSQL {found}, and this library is PostgreSQL \
                  {expected}; dump it with the old version and load it with this one",
@@ -231,17 +224,10 @@ impl fmt::Display for AssetsError {
                  and if that does not help, fetch the crate again"
             ),
             AssetsError::Load { asset, reason } => {
-                write!(
-                    f,
-                    "the PostgreSQL runtime cannot be loaded ({asset}: {reason})"
-                )
+                write!(f, "the PostgreSQL runtime cannot be loaded ({asset}: {reason})")
             }
             AssetsError::Io { path, .. } => {
-                write!(
-                    f,
-                    "cannot access {} of the PostgreSQL runtime",
-                    path.display()
-                )
+                write!(f, "cannot access {} of the PostgreSQL runtime", path.display())
             }
         }
     }
@@ -289,15 +275,8 @@ impl fmt::Display for ConfigError {
             ConfigError::InvalidName { name, reason } => {
                 write!(f, "the setting \"{name}\" cannot be used: {reason}")
             }
-            ConfigError::InvalidValue {
-                name,
-                value,
-                reason,
-            } => {
-                write!(
-                    f,
-                    "\"{value}\" is not a valid value for \"{name}\": {reason}"
-                )
+            ConfigError::InvalidValue { name, value, reason } => {
+                write!(f, "\"{value}\" is not a valid value for \"{name}\": {reason}")
             }
             ConfigError::Conflict { reason } => f.write_str(reason),
         }
@@ -312,13 +291,7 @@ mod tests {
 
     #[test]
     fn locked_names_the_holder() {
-        let locked = |pid| {
-            DataDirError::Locked {
-                path: PathBuf::from("/db"),
-                pid,
-            }
-            .to_string()
-        };
+        let locked = |pid| DataDirError::Locked { path: PathBuf::from("/db"), pid }.to_string();
         assert_eq!(
             locked(Some(u32::MAX)),
             "the database /db is already open in the process with pid 4294967295; close it there \

@@ -24,11 +24,7 @@ impl SqlState {
     /// [`INTERNAL_ERROR`](SqlState::INTERNAL_ERROR).
     pub fn from_code(code: &str) -> SqlState {
         match <[u8; 5]>::try_from(code.as_bytes()) {
-            Ok(bytes)
-                if bytes
-                    .iter()
-                    .all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()) =>
-            {
+            Ok(bytes) if bytes.iter().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()) => {
                 SqlState(bytes)
             }
             _ => SqlState::INTERNAL_ERROR,
@@ -182,11 +178,7 @@ mod tests {
     #[test]
     fn hostile_codes_become_internal_error() {
         for code in ["", "2350", "235055", "2350\u{e9}", "abcde", "23 05"] {
-            assert_eq!(
-                SqlState::from_code(code),
-                SqlState::INTERNAL_ERROR,
-                "{code:?}"
-            );
+            assert_eq!(SqlState::from_code(code), SqlState::INTERNAL_ERROR, "{code:?}");
         }
         assert_eq!(SqlState::from_code("42P01").code(), "42P01");
     }

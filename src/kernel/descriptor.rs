@@ -25,7 +25,10 @@ pub(crate) mod flags {
 pub(crate) enum Kind {
     File(Arc<dyn File>),
     /// A socket's or a pipe's end.
-    Stream { fd: OwnedFd, socket: bool },
+    Stream {
+        fd: OwnedFd,
+        socket: bool,
+    },
     /// A local socket: it becomes a listener when it is bound.
     Local(OnceLock<Arc<Listener>>),
     /// Standard output or error of the cluster.
@@ -106,10 +109,7 @@ const MAX_DESCRIPTORS: usize = 1024;
 
 impl Descriptors {
     pub(crate) fn get(&self, fd: i32) -> Result<&Arc<Open>, Errno> {
-        usize::try_from(fd)
-            .ok()
-            .and_then(|index| self.0.get(index)?.as_ref())
-            .ok_or(Errno::BADF)
+        usize::try_from(fd).ok().and_then(|index| self.0.get(index)?.as_ref()).ok_or(Errno::BADF)
     }
 
     /// Takes the lowest free number.
@@ -127,10 +127,7 @@ impl Descriptors {
     }
 
     pub(crate) fn close(&mut self, fd: i32) -> Result<Arc<Open>, Errno> {
-        usize::try_from(fd)
-            .ok()
-            .and_then(|index| self.0.get_mut(index)?.take())
-            .ok_or(Errno::BADF)
+        usize::try_from(fd).ok().and_then(|index| self.0.get_mut(index)?.take()).ok_or(Errno::BADF)
     }
 
     pub(crate) fn renumber(&mut self, from: i32, to: i32) -> Result<(), Errno> {

@@ -84,7 +84,12 @@ fn copy_on_write(
 }
 
 impl ForkImage {
-    fn capture(pid: i32, parent: &Region, window: &Window, page_map: &File) -> io::Result<ForkImage> {
+    fn capture(
+        pid: i32,
+        parent: &Region,
+        window: &Window,
+        page_map: &File,
+    ) -> io::Result<ForkImage> {
         let len = parent.len();
         let image = ForkImage { pid, fd: shared_file::create("pglite-image", len)?, len };
         let file = File::from(image.fd.try_clone()?);
@@ -110,7 +115,13 @@ impl ForkImage {
             // SAFETY: the parent's guest waits in the call that led here and the kernel keeps no
             // reference into its memory; the child's has not started. Contents stay the same.
             unsafe {
-                region.map_file(range.start, range.len(), self.fd.as_raw_fd(), range.start, false)?;
+                region.map_file(
+                    range.start,
+                    range.len(),
+                    self.fd.as_raw_fd(),
+                    range.start,
+                    false,
+                )?;
             }
         }
         Ok(())

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::{fmt, io};
 
 use wasmer::sys::vm::{
-    LinearMemory, MemoryStyle, TableStyle, Trap, TrapCode, VMConfig, VMMemory, VMMemoryDefinition, VMTable,
-    VMTableDefinition,
+    LinearMemory, MemoryStyle, TableStyle, Trap, TrapCode, VMConfig, VMMemory, VMMemoryDefinition,
+    VMTable, VMTableDefinition,
 };
 use wasmer::sys::{BaseTunables, Tunables};
 use wasmer::{MemoryError, MemoryType, Pages, TableType};
@@ -67,7 +67,8 @@ impl Region {
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        let base = NonNull::new(base.cast()).expect("mmap without MAP_FIXED never returns address 0");
+        let base =
+            NonNull::new(base.cast()).expect("mmap without MAP_FIXED never returns address 0");
         let region = Region { base, len: AtomicUsize::new(0) };
         region.grow_to(len)?;
         Ok(region)
@@ -356,5 +357,7 @@ impl LinearMemory for ProcessMemory {
 }
 
 fn not_copyable() -> MemoryError {
-    MemoryError::UnsupportedOperation { message: "a process's memory is copied by fork only".into() }
+    MemoryError::UnsupportedOperation {
+        message: "a process's memory is copied by fork only".into(),
+    }
 }

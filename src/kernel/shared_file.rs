@@ -36,7 +36,8 @@ fn open(name: &str) -> io::Result<OwnedFd> {
     let unique = CString::new(unique).expect("digits have no NUL");
     // SAFETY: `unique` is a C string for the length of both calls; the name goes at once.
     let fd = unsafe {
-        let fd = libc::shm_open(unique.as_ptr(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600);
+        let fd =
+            libc::shm_open(unique.as_ptr(), libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600);
         if fd >= 0 {
             libc::shm_unlink(unique.as_ptr());
         }

@@ -80,7 +80,9 @@ impl Waker {
             // early return, which every caller copes with.
             let mut buffer = [0u8; 64];
             // SAFETY: reads into a local array; the descriptor does not block.
-            unsafe { libc::read(self.reader.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
+            unsafe {
+                libc::read(self.reader.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len())
+            };
         }
         woken || readable
     }

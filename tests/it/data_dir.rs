@@ -16,7 +16,8 @@ fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
             let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
             if entry.file_type().unwrap().is_dir() {
                 walk(&entry.path(), &format!("{name}/"), found);
-            } else if !["pglite-oxide.lock", "postmaster.pid", "postmaster.opts"].contains(&&*name) {
+            } else if !["pglite-oxide.lock", "postmaster.pid", "postmaster.opts"].contains(&&*name)
+            {
                 found.insert(name, fs::read(entry.path()).unwrap());
             }
         }
@@ -37,11 +38,15 @@ fn a_missing_directory_becomes_a_complete_database() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a/b/db");
     let mut db = Pglite::open(&path).unwrap();
-    for (setting, value) in [("fsync", "on"), ("full_page_writes", "on"), ("synchronous_commit", "on")] {
+    for (setting, value) in
+        [("fsync", "on"), ("full_page_writes", "on"), ("synchronous_commit", "on")]
+    {
         assert_eq!(text(&mut db, &format!("SHOW {setting}")), value);
     }
     db.close().unwrap();
-    for name in ["PG_VERSION", "global/pg_control", "postgresql.conf", "pg_hba.conf", "base/1/PG_VERSION"] {
+    for name in
+        ["PG_VERSION", "global/pg_control", "postgresql.conf", "pg_hba.conf", "base/1/PG_VERSION"]
+    {
         assert!(path.join(name).is_file(), "{name}");
     }
     assert!(!path.join("postmaster.pid").exists());
@@ -79,7 +84,9 @@ fn a_second_open_from_another_process_names_the_first_and_the_lock_dies_with_it(
     let mut holder = Process::start("hold", dir.path(), &[]);
     assert_eq!(holder.line().as_deref(), Some("open"));
     match Pglite::open(dir.path()) {
-        Err(Error::DataDir(DataDirError::Locked { pid, .. })) => assert_eq!(pid, Some(holder.pid())),
+        Err(Error::DataDir(DataDirError::Locked { pid, .. })) => {
+            assert_eq!(pid, Some(holder.pid()))
+        }
         other => panic!("{other:?}"),
     }
     holder.kill();

@@ -44,10 +44,7 @@ fn a_closed_database_needs_no_recovery() {
     db.close().unwrap();
     let mut db = Pglite::open(dir.path()).unwrap();
     // Written before the first statement of this run: the state the last one left.
-    assert_eq!(
-        text(&mut db, "SELECT redo_lsn = checkpoint_lsn FROM pg_control_checkpoint()"),
-        "t"
-    );
+    assert_eq!(text(&mut db, "SELECT redo_lsn = checkpoint_lsn FROM pg_control_checkpoint()"), "t");
     assert_eq!(text(&mut db, "SELECT i FROM t"), "1");
 }
 
@@ -56,7 +53,8 @@ fn a_closed_database_needs_no_recovery() {
 fn checkpoint_with_fsync() {
     let dir = tempfile::tempdir().unwrap();
     let mut db = Pglite::open(dir.path()).unwrap();
-    db.exec("CREATE TABLE t AS SELECT i, repeat('x', 100) FROM generate_series(1, 10000) i").unwrap();
+    db.exec("CREATE TABLE t AS SELECT i, repeat('x', 100) FROM generate_series(1, 10000) i")
+        .unwrap();
     db.exec("CHECKPOINT").unwrap();
     let syncs = text(&mut db, "SELECT sum(fsyncs) > 0 FROM pg_stat_io");
     assert_eq!(syncs, "t");
@@ -71,7 +69,9 @@ fn a_torn_write_at_the_end_of_the_log_is_cut_off() {
     db.exec("CREATE TABLE t (i int); INSERT INTO t VALUES (1)").unwrap();
     let file = text(&mut db, "SELECT pg_walfile_name(pg_current_wal_lsn())");
     let offset: usize =
-        text(&mut db, "SELECT file_offset FROM pg_walfile_name_offset(pg_current_wal_lsn())").parse().unwrap();
+        text(&mut db, "SELECT file_offset FROM pg_walfile_name_offset(pg_current_wal_lsn())")
+            .parse()
+            .unwrap();
     drop(db);
     let path = dir.path().join("pg_wal").join(file);
     let mut bytes = fs::read(&path).unwrap();

@@ -39,7 +39,14 @@ fn deep_nesting_is_an_error() {
         ("parentheses", format!("SELECT {}1{}", "(".repeat(n), ")".repeat(n))),
         ("operators", format!("SELECT 1{}", "+1".repeat(n))),
         ("not", format!("SELECT {}true", "NOT ".repeat(n))),
-        ("subqueries", format!("SELECT * FROM {}pg_class{}", "(SELECT * FROM ".repeat(20_000), ") x".repeat(20_000))),
+        (
+            "subqueries",
+            format!(
+                "SELECT * FROM {}pg_class{}",
+                "(SELECT * FROM ".repeat(20_000),
+                ") x".repeat(20_000)
+            ),
+        ),
         ("case", format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(n), " END".repeat(n))),
         ("regex", format!("SELECT 'a' ~ (repeat('(', {n}) || 'a' || repeat(')', {n}))")),
         ("array", format!("SELECT {}1{}", "ARRAY[".repeat(n), "]".repeat(n))),
@@ -49,7 +56,10 @@ fn deep_nesting_is_an_error() {
         if let Err(error) = db.exec(&sql) {
             assert!(!error.is_closed(), "{name}: {error}");
             let state = sqlstate(&error);
-            assert!([STACK_DEPTH, "2201B", "54000", "42601", "54011"].contains(&state), "{name}: {error}");
+            assert!(
+                [STACK_DEPTH, "2201B", "54000", "42601", "54011"].contains(&state),
+                "{name}: {error}"
+            );
         }
         assert_eq!(text(&mut db, "SELECT 1"), "1", "{name}");
     }

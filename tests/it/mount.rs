@@ -50,9 +50,11 @@ fn links_do_not_lead_out() {
 #[test]
 fn what_cannot_be_mounted_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
-    let open = |guest: &str| Pglite::builder().mount(dir.path(), guest, MountAccess::ReadOnly).open();
+    let open =
+        |guest: &str| Pglite::builder().mount(dir.path(), guest, MountAccess::ReadOnly).open();
     assert!(matches!(open("/pgdata/pg_wal"), Err(Error::Config(_))));
     let missing = dir.path().join("missing");
-    let error = Pglite::builder().mount(missing, "/import", MountAccess::ReadOnly).open().unwrap_err();
+    let error =
+        Pglite::builder().mount(missing, "/import", MountAccess::ReadOnly).open().unwrap_err();
     assert!(error.to_string().contains("/import"), "{error}");
 }

@@ -38,7 +38,11 @@ fn text_search_in_many_languages() {
         ("simple", "The Fox", "'fox':2 'the':1"),
     ];
     for (language, words, vector) in cases {
-        assert_eq!(text(&mut db, &format!("SELECT to_tsvector('{language}', '{words}')")), vector, "{language}");
+        assert_eq!(
+            text(&mut db, &format!("SELECT to_tsvector('{language}', '{words}')")),
+            vector,
+            "{language}"
+        );
     }
     assert_eq!(text(&mut db, "SELECT count(*) >= 29 FROM pg_ts_config"), "t");
     assert_eq!(text(&mut db, "SELECT ts_lexize('english_stem', 'the') = '{}'"), "t");

@@ -246,8 +246,7 @@ pub(super) fn fd_pread(
     result: u32,
 ) -> CallResult {
     let file = context.descriptors.get(fd)?.file()?;
-    let read =
-        with_read_buffers(context, vectors, count, |buffers| file.read_at(buffers, offset))?;
+    let read = with_read_buffers(context, vectors, count, |buffers| file.read_at(buffers, offset))?;
     context.region.write_u32(result, read as u32)
 }
 
@@ -365,11 +364,8 @@ pub(super) fn fd_readdir(
         }
         listing.clone().expect("just taken")
     };
-    let dots = [".", ".."].map(|name| DirEntry {
-        name: name.into(),
-        kind: FileKind::Directory,
-        inode: 0,
-    });
+    let dots =
+        [".", ".."].map(|name| DirEntry { name: name.into(), kind: FileKind::Directory, inode: 0 });
     let bytes = context.region.slice_mut(buffer, len as usize)?;
     let mut used = 0;
     for (index, entry) in dots.iter().chain(listing.iter()).enumerate().skip(cookie as usize) {

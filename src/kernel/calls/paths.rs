@@ -169,11 +169,6 @@ pub(super) fn path_symlink(
     context.kernel.files.symlink(context.region.text(target, target_len)?, &path)
 }
 
-pub(super) fn path_unlink_file(
-    context: &mut Context,
-    fd: i32,
-    path: u32,
-    len: u32,
-) -> CallResult {
+pub(super) fn path_unlink_file(context: &mut Context, fd: i32, path: u32, len: u32) -> CallResult {
     context.kernel.files.remove_file(&full_path(context, fd, path, len)?)
 }

@@ -37,7 +37,11 @@ pub(super) fn poll_oneoff(
         return Err(Errno::INVAL);
     }
     let mut polled = Vec::with_capacity(count as usize + 1);
-    polled.push(libc::pollfd { fd: context.process.waker.poll_fd(), events: libc::POLLIN, revents: 0 });
+    polled.push(libc::pollfd {
+        fd: context.process.waker.poll_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    });
     let mut timeout = None;
     let mut subscribed = Vec::with_capacity(count as usize);
     for index in 0..count {

@@ -111,8 +111,7 @@ pub(super) fn sock_send(
     let Kind::Stream { fd, .. } = &open.kind else { return Err(Errno::NOTSOCK) };
     let mut buffers = io_vectors(context, vectors, count)?;
     // SAFETY: as in `sock_recv`. A peer that is gone is EPIPE, not a signal to the host program.
-    let sent =
-        unsafe { libc::sendmsg(fd.as_raw_fd(), &message(&mut buffers), libc::MSG_NOSIGNAL) };
+    let sent = unsafe { libc::sendmsg(fd.as_raw_fd(), &message(&mut buffers), libc::MSG_NOSIGNAL) };
     if sent < 0 {
         return Err(Errno::last());
     }

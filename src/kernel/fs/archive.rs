@@ -81,10 +81,7 @@ impl fmt::Display for ArchiveError {
         match self {
             ArchiveError::NotAnArchive => f.write_str("not a file tree archive"),
             ArchiveError::Version(found) => {
-                write!(
-                    f,
-                    "file tree archive of version {found}, this library reads {VERSION}"
-                )
+                write!(f, "file tree archive of version {found}, this library reads {VERSION}")
             }
             ArchiveError::Length => f.write_str("file tree archive is truncated or has a tail"),
             ArchiveError::Damaged(part) => write!(f, "file tree archive is damaged: {part}"),
@@ -129,9 +126,7 @@ fn hash(seed: u64, bytes: &[u8]) -> u64 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let step = |state: u64, word: u64| (state ^ word).wrapping_mul(FACTOR).rotate_left(29);
     let (words, rest) = bytes.as_chunks::<8>();
-    let state = words
-        .iter()
-        .fold(seed, |state, word| step(state, u64::from_le_bytes(*word)));
+    let state = words.iter().fold(seed, |state, word| step(state, u64::from_le_bytes(*word)));
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
     let state = step(state, u64::from_le_bytes(last));
@@ -143,10 +138,8 @@ struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], ArchiveError> {
-        let (taken, rest) = self
-            .0
-            .split_at_checked(len)
-            .ok_or(ArchiveError::Invalid("index too short"))?;
+        let (taken, rest) =
+            self.0.split_at_checked(len).ok_or(ArchiveError::Invalid("index too short"))?;
         self.0 = rest;
         Ok(taken)
     }
@@ -213,9 +206,7 @@ impl<'a> Archive<'a> {
             return Err(ArchiveError::Damaged("header"));
         }
         let index_end = HEADER.checked_add(index_len).ok_or(ArchiveError::Length)?;
-        let start = index_end
-            .checked_next_multiple_of(PAGE)
-            .ok_or(ArchiveError::Length)?;
+        let start = index_end.checked_next_multiple_of(PAGE).ok_or(ArchiveError::Length)?;
         if total_len != bytes.len() || start > total_len {
             return Err(ArchiveError::Length);
         }
@@ -268,11 +259,7 @@ impl<'a> Archive<'a> {
         if !reader.0.is_empty() {
             return Err(ArchiveError::Invalid("index too long"));
         }
-        Ok(Archive {
-            entries: found,
-            data: &bytes[start..],
-            data_hash,
-        })
+        Ok(Archive { entries: found, data: &bytes[start..], data_hash })
     }
 
     /// Reads all pages and checks that they are those that were written.
@@ -379,10 +366,7 @@ enum Slot {
 pub(crate) fn write(entries: impl IntoIterator<Item = Entry>) -> Result<Vec<u8>, ArchiveError> {
     let mut entries: Vec<Entry> = entries.into_iter().collect();
     entries.sort_by(|a, b| a.path.cmp(&b.path));
-    let refuse = |path: &str, reason| ArchiveError::Entry {
-        path: path.to_owned(),
-        reason,
-    };
+    let refuse = |path: &str, reason| ArchiveError::Entry { path: path.to_owned(), reason };
     let mut directories = HashSet::from([""]);
     for (n, Entry { path, body }) in entries.iter().enumerate() {
         if let Some(problem) = path_problem(path) {
@@ -416,15 +400,8 @@ pub(crate) fn write(entries: impl IntoIterator<Item = Entry>) -> Result<Vec<u8>,
             continue;
         };
         for page in bytes.chunks(PAGE) {
-            let used = page
-                .iter()
-                .rposition(|byte| *byte != 0)
-                .map_or(0, |last| last + 1);
-            let page = if page.len() == PAGE && used > SHORT {
-                page
-            } else {
-                &page[..used]
-            };
+            let used = page.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            let page = if page.len() == PAGE && used > SHORT { page } else { &page[..used] };
             slots.push(*known.entry(page).or_insert_with(|| match page.len() {
                 0 => Slot::Zeros,
                 PAGE => {
@@ -468,11 +445,7 @@ pub(crate) fn write(entries: impl IntoIterator<Item = Entry>) -> Result<Vec<u8>,
         }
     }
     for page in &short {
-        index.extend(
-            u16::try_from(page.len())
-                .expect("at most a page")
-                .to_le_bytes(),
-        );
+        index.extend(u16::try_from(page.len()).expect("at most a page").to_le_bytes());
     }
 
     let start = (HEADER + index.len()).next_multiple_of(PAGE);
@@ -482,20 +455,10 @@ pub(crate) fn write(entries: impl IntoIterator<Item = Entry>) -> Result<Vec<u8>,
     out.extend(short.concat());
     let mut header = Vec::with_capacity(HEADER);
     header.extend(MAGIC);
-    for number in [
-        VERSION,
-        count(entries.len())?,
-        count(full.len())?,
-        count(short.len())?,
-    ] {
+    for number in [VERSION, count(entries.len())?, count(full.len())?, count(short.len())?] {
         header.extend(number.to_le_bytes());
     }
-    for number in [
-        index.len() as u64,
-        out.len() as u64,
-        0,
-        hash(VERSION.into(), &out[start..]),
-    ] {
+    for number in [index.len() as u64, out.len() as u64, 0, hash(VERSION.into(), &out[start..])] {
         header.extend(number.to_le_bytes());
     }
     out[..header.len()].copy_from_slice(&header);
@@ -506,11 +469,7 @@ pub(crate) fn write(entries: impl IntoIterator<Item = Entry>) -> Result<Vec<u8>,
 }
 
 fn push_text(out: &mut Vec<u8>, text: &str) {
-    out.extend(
-        u16::try_from(text.len())
-            .expect("checked to be below 4096")
-            .to_le_bytes(),
-    );
+    out.extend(u16::try_from(text.len()).expect("checked to be below 4096").to_le_bytes());
     out.extend(text.as_bytes());
 }
 
@@ -518,10 +477,7 @@ fn push_text(out: &mut Vec<u8>, text: &str) {
 /// Symlinks are kept as they are; what is neither file, directory nor symlink is an error.
 pub(crate) fn read_dir(root: &Path, mut keep: impl FnMut(&str) -> bool) -> io::Result<Vec<Entry>> {
     let invalid = |path: &Path, what: &str| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("{}: {what}", path.display()),
-        )
+        io::Error::new(io::ErrorKind::InvalidData, format!("{}: {what}", path.display()))
     };
     let mut entries = Vec::new();
     let mut todo = vec![String::new()];
@@ -530,14 +486,8 @@ pub(crate) fn read_dir(root: &Path, mut keep: impl FnMut(&str) -> bool) -> io::R
             let found = found?;
             let host = found.path();
             let name = found.file_name();
-            let name = name
-                .to_str()
-                .ok_or_else(|| invalid(&host, "name is not UTF-8"))?;
-            let path = if dir.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{dir}/{name}")
-            };
+            let name = name.to_str().ok_or_else(|| invalid(&host, "name is not UTF-8"))?;
+            let path = if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") };
             if !keep(&path) {
                 continue;
             }
@@ -549,15 +499,11 @@ pub(crate) fn read_dir(root: &Path, mut keep: impl FnMut(&str) -> bool) -> io::R
                 EntryBody::File(fs::read(&host)?)
             } else if kind.is_symlink() {
                 let target = fs::read_link(&host)?;
-                let target = target
-                    .to_str()
-                    .ok_or_else(|| invalid(&host, "target is not UTF-8"))?;
+                let target =
+                    target.to_str().ok_or_else(|| invalid(&host, "target is not UTF-8"))?;
                 EntryBody::Symlink(target.to_owned())
             } else {
-                return Err(invalid(
-                    &host,
-                    "neither a file nor a directory nor a symlink",
-                ));
+                return Err(invalid(&host, "neither a file nor a directory nor a symlink"));
             };
             entries.push(Entry { path, body });
         }

@@ -57,28 +57,16 @@ pub(crate) struct Rule {
 impl Rule {
     /// The next call fails, once.
     pub(crate) fn once(operation: Operation, errno: Errno) -> Rule {
-        Rule {
-            operation,
-            path: None,
-            skip: 0,
-            times: 1,
-            fault: Fault::Error(errno),
-        }
+        Rule { operation, path: None, skip: 0, times: 1, fault: Fault::Error(errno) }
     }
 
     /// All calls fail.
     pub(crate) fn always(operation: Operation, errno: Errno) -> Rule {
-        Rule {
-            times: u64::MAX,
-            ..Rule::once(operation, errno)
-        }
+        Rule { times: u64::MAX, ..Rule::once(operation, errno) }
     }
 
     pub(crate) fn on(self, path: &str) -> Rule {
-        Rule {
-            path: Some(path.to_owned()),
-            ..self
-        }
+        Rule { path: Some(path.to_owned()), ..self }
     }
 
     pub(crate) fn after(self, skip: u64) -> Rule {
@@ -105,10 +93,7 @@ fn next_fault(plan: &SharedPlan, operation: Operation, paths: &[&str]) -> Option
     let mut fault = None;
     // Every rule counts the call, also if an earlier one already has a fault for it.
     for rule in &mut plan.rules {
-        let matches = rule
-            .path
-            .as_ref()
-            .is_none_or(|part| paths.iter().any(|p| p.contains(part)));
+        let matches = rule.path.as_ref().is_none_or(|part| paths.iter().any(|p| p.contains(part)));
         if rule.operation != operation || !matches || rule.times == 0 {
             continue;
         }
@@ -140,10 +125,7 @@ pub(crate) struct FaultFs {
 
 impl FaultFs {
     pub(crate) fn new(inner: Arc<dyn FileSystem>) -> FaultFs {
-        FaultFs {
-            inner,
-            plan: SharedPlan::default(),
-        }
+        FaultFs { inner, plan: SharedPlan::default() }
     }
 
     /// Adds a rule, for files that are open already, too.
@@ -171,11 +153,7 @@ impl FileSystem for FaultFs {
         self.check(Operation::Open, &[path])?;
         let inner = self.inner.open(path, options)?;
         let plan = Arc::clone(&self.plan);
-        Ok(Arc::new(FaultFile {
-            inner,
-            plan,
-            path: path.to_owned(),
-        }))
+        Ok(Arc::new(FaultFile { inner, plan, path: path.to_owned() }))
     }
 
     fn metadata(&self, path: &str, follow: bool) -> FsResult<Metadata> {
@@ -243,10 +221,7 @@ impl FaultFile {
             Some(Fault::Short(most)) => (most, None),
             Some(Fault::Torn(most, errno)) => (most, Some(errno)),
         };
-        let bytes: Vec<u8> = buffers
-            .iter()
-            .flat_map(|buffer| buffer.iter().copied())
-            .collect();
+        let bytes: Vec<u8> = buffers.iter().flat_map(|buffer| buffer.iter().copied()).collect();
         let written = write(&[IoSlice::new(&bytes[..bytes.len().min(most)])])?;
         errno.map_or(Ok(written), Err)
     }
@@ -322,18 +297,11 @@ mod tests {
     #[test]
     fn rules() {
         let fs = FaultFs::new(Arc::new(Tree::new()));
-        let (wal, data) = (
-            fs.open("wal", CREATE).unwrap(),
-            fs.open("data", CREATE).unwrap(),
-        );
+        let (wal, data) = (fs.open("wal", CREATE).unwrap(), fs.open("data", CREATE).unwrap());
         let write = |file: &dyn File| file.write_at(&[IoSlice::new(b"ab"), IoSlice::new(b"cd")], 0);
 
         // The third write to one of the files, and only that.
-        fs.inject(
-            Rule::once(Operation::Write, Errno::NOSPC)
-                .on("wal")
-                .after(2),
-        );
+        fs.inject(Rule::once(Operation::Write, Errno::NOSPC).on("wal").after(2));
         let results = [&wal, &data, &wal, &wal, &wal].map(|file| write(&**file));
         assert_eq!(results, [Ok(4), Ok(4), Ok(4), Err(Errno::NOSPC), Ok(4)]);
 
@@ -343,10 +311,7 @@ mod tests {
         assert_eq!(wal.sync(true), Ok(()));
 
         wal.set_len(0).unwrap();
-        fs.inject(Rule {
-            fault: Fault::Short(3),
-            ..Rule::once(Operation::Write, Errno::IO)
-        });
+        fs.inject(Rule { fault: Fault::Short(3), ..Rule::once(Operation::Write, Errno::IO) });
         assert_eq!((write(&*wal), wal.metadata().unwrap().len), (Ok(3), 3));
         fs.inject(Rule {
             fault: Fault::Torn(1, Errno::IO),

@@ -43,20 +43,13 @@ impl HostDir {
         }
         let root = OwnedFd::from(root);
         let method = Method::detect(root.as_fd());
-        Ok(HostDir {
-            root,
-            method,
-            append: Arc::default(),
-        })
+        Ok(HostDir { root, method, append: Arc::default() })
     }
 
     /// As on a host that lacks the call.
     #[cfg(test)]
     pub(crate) fn without_openat2(self) -> HostDir {
-        HostDir {
-            method: Method::Walk,
-            ..self
-        }
+        HostDir { method: Method::Walk, ..self }
     }
 
     fn resolve(&self, path: &str, flags: c_int) -> FsResult<OwnedFd> {
@@ -69,11 +62,7 @@ impl HostDir {
         path::check(path)?;
         let split = path::split(path);
         let dir = resolve::directory(self.method, self.root.as_fd(), split.parent)?;
-        Ok(Parent {
-            dir,
-            last: split.last,
-            slash: split.slash,
-        })
+        Ok(Parent { dir, last: split.last, slash: split.slash })
     }
 }
 
@@ -121,12 +110,7 @@ fn stat_at(dir: BorrowedFd<'_>, name: &str) -> FsResult<libc::stat> {
         stat_of(|stat| {
             // SAFETY: the descriptor is open, `name` ends in NUL, and `stat` has room for the result.
             unsafe {
-                libc::fstatat(
-                    dir.as_raw_fd(),
-                    name.as_ptr(),
-                    stat,
-                    libc::AT_SYMLINK_NOFOLLOW,
-                )
+                libc::fstatat(dir.as_raw_fd(), name.as_ptr(), stat, libc::AT_SYMLINK_NOFOLLOW)
             }
         })
     })
@@ -134,11 +118,7 @@ fn stat_at(dir: BorrowedFd<'_>, name: &str) -> FsResult<libc::stat> {
 
 /// The result of a call that returns 0 or sets `errno`.
 fn check(result: c_int) -> FsResult<()> {
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(Errno::last())
-    }
+    if result == 0 { Ok(()) } else { Err(Errno::last()) }
 }
 
 impl FileSystem for HostDir {
@@ -207,13 +187,7 @@ impl FileSystem for HostDir {
             check(unsafe { libc::unlinkat(parent.fd(), name.as_ptr(), libc::AT_REMOVEDIR) })
         });
         // POSIX allows both errors; some file systems choose the other.
-        result.map_err(|errno| {
-            if errno == Errno::EXIST {
-                Errno::NOTEMPTY
-            } else {
-                errno
-            }
-        })
+        result.map_err(|errno| if errno == Errno::EXIST { Errno::NOTEMPTY } else { errno })
     }
 
     fn remove_file(&self, path: &str) -> FsResult<()> {
@@ -252,13 +226,7 @@ impl FileSystem for HostDir {
                 check(unsafe { libc::renameat(from.fd(), old.as_ptr(), to.fd(), new.as_ptr()) })
             })
         });
-        result.map_err(|errno| {
-            if errno == Errno::EXIST {
-                Errno::NOTEMPTY
-            } else {
-                errno
-            }
-        })
+        result.map_err(|errno| if errno == Errno::EXIST { Errno::NOTEMPTY } else { errno })
     }
 
     fn link(&self, from: &str, to: &str) -> FsResult<()> {

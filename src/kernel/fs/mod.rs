@@ -4,10 +4,7 @@
 //! in memory, or behind a wrapper that injects faults. Paths are the guest's: absolute or not, they
 //! are resolved from the root of the file system they are handed to, and no path can leave it.
 
-#[allow(
-    dead_code,
-    reason = "one half is for the build tool, which includes the file"
-)]
+#[allow(dead_code, reason = "one half is for the build tool, which includes the file")]
 pub(crate) mod archive;
 mod copy;
 #[allow(dead_code, reason = "tests use what they need of it")]

@@ -53,11 +53,7 @@ enum Follow {
 
 impl From<bool> for Follow {
     fn from(follow: bool) -> Follow {
-        if follow {
-            Follow::All
-        } else {
-            Follow::AllButLast
-        }
+        if follow { Follow::All } else { Follow::AllButLast }
     }
 }
 
@@ -65,11 +61,7 @@ impl Namespace {
     /// `root` is where everything is that no mount covers.
     pub(crate) fn new(root: Arc<dyn FileSystem>) -> Namespace {
         Namespace {
-            mounts: vec![Mount {
-                point: Vec::new(),
-                fs: root,
-                read_only: AtomicBool::new(false),
-            }],
+            mounts: vec![Mount { point: Vec::new(), fs: root, read_only: AtomicBool::new(false) }],
         }
     }
 
@@ -107,22 +99,14 @@ impl Namespace {
             made.push('/');
             made.push_str(part);
             match self.metadata(&made, true) {
-                Ok(Metadata {
-                    kind: FileKind::Directory,
-                    ..
-                }) => {}
+                Ok(Metadata { kind: FileKind::Directory, .. }) => {}
                 Ok(_) => return Err(Errno::NOTDIR),
                 Err(Errno::NOENT) => self.create_dir(&made)?,
                 Err(errno) => return Err(errno),
             }
         }
-        self.mounts.push(Mount {
-            point: parts,
-            fs,
-            read_only: AtomicBool::new(read_only),
-        });
-        self.mounts
-            .sort_by_key(|mount| std::cmp::Reverse(mount.point.len()));
+        self.mounts.push(Mount { point: parts, fs, read_only: AtomicBool::new(read_only) });
+        self.mounts.sort_by_key(|mount| std::cmp::Reverse(mount.point.len()));
         Ok(())
     }
 
@@ -249,11 +233,7 @@ impl Namespace {
                     if links > LINKS_MAX {
                         return Err(Errno::LOOP);
                     }
-                    here.truncate(if target.starts_with('/') {
-                        0
-                    } else {
-                        parent_len
-                    });
+                    here.truncate(if target.starts_with('/') { 0 } else { parent_len });
                     push_components(&mut rest, &target);
                 }
                 Err(Errno::INVAL) if last => {}
@@ -298,9 +278,7 @@ impl Namespace {
         options: OpenOptions,
     ) -> FsResult<Arc<dyn File>> {
         let file = if mount.is_read_only() {
-            mount
-                .fs
-                .open(path, read_only_options(mount, path, options)?)?
+            mount.fs.open(path, read_only_options(mount, path, options)?)?
         } else {
             mount.fs.open(path, options)?
         };
@@ -315,11 +293,7 @@ impl Namespace {
         if points.is_empty() && !mount.is_read_only() {
             return Ok(file);
         }
-        Ok(Arc::new(MountedFile {
-            file,
-            read_only: mount.is_read_only(),
-            points,
-        }))
+        Ok(Arc::new(MountedFile { file, read_only: mount.is_read_only(), points }))
     }
 }
 
@@ -387,19 +361,10 @@ fn read_only_options(mount: &Mount, path: &str, options: OpenOptions) -> FsResul
     }
     match mount.fs.metadata(path, Ending::of_open(&options).follow) {
         Ok(_) if options.create && options.exclusive => Err(Errno::EXIST),
-        Ok(Metadata {
-            kind: FileKind::Directory,
-            ..
-        }) => Err(Errno::ISDIR),
-        Ok(Metadata {
-            kind: FileKind::Symlink,
-            ..
-        }) => Err(Errno::LOOP),
+        Ok(Metadata { kind: FileKind::Directory, .. }) => Err(Errno::ISDIR),
+        Ok(Metadata { kind: FileKind::Symlink, .. }) => Err(Errno::LOOP),
         Ok(_) if writes => Err(Errno::ROFS),
-        Ok(_) => Ok(OpenOptions {
-            create: false,
-            ..options
-        }),
+        Ok(_) => Ok(OpenOptions { create: false, ..options }),
         Err(Errno::NOENT) if options.create => Err(missing_in_read_only(mount, path)),
         Err(errno) => Err(errno),
     }
@@ -407,11 +372,7 @@ fn read_only_options(mount: &Mount, path: &str, options: OpenOptions) -> FsResul
 
 /// Why a missing name cannot be made in a read-only mount.
 fn missing_in_read_only(mount: &Mount, path: &str) -> Errno {
-    mount
-        .fs
-        .metadata(parent_of(path), true)
-        .err()
-        .unwrap_or(Errno::ROFS)
+    mount.fs.metadata(parent_of(path), true).err().unwrap_or(Errno::ROFS)
 }
 
 /// Refuses to make `path` in a read-only mount.
@@ -427,25 +388,17 @@ fn writable(mount: &Mount, path: &str) -> FsResult<()> {
 }
 
 fn removable(mount: &Mount) -> FsResult<()> {
-    if mount.is_read_only() {
-        Err(Errno::ROFS)
-    } else {
-        Ok(())
-    }
+    if mount.is_read_only() { Err(Errno::ROFS) } else { Ok(()) }
 }
 
 impl FileSystem for Namespace {
     fn open(&self, path: &str, options: OpenOptions) -> FsResult<Arc<dyn File>> {
         let follow = Ending::of_open(&options).follow.into();
-        self.at(path, follow, |mount, path, whole| {
-            self.open_at(mount, path, whole, options)
-        })
+        self.at(path, follow, |mount, path, whole| self.open_at(mount, path, whole, options))
     }
 
     fn metadata(&self, path: &str, follow: bool) -> FsResult<Metadata> {
-        self.at(path, follow.into(), |mount, path, _| {
-            mount.fs.metadata(path, follow)
-        })
+        self.at(path, follow.into(), |mount, path, _| mount.fs.metadata(path, follow))
     }
 
     fn create_dir(&self, path: &str) -> FsResult<()> {
@@ -494,9 +447,7 @@ impl FileSystem for Namespace {
     }
 
     fn read_link(&self, path: &str) -> FsResult<String> {
-        self.at(path, Follow::AllButLast, |mount, path, _| {
-            mount.fs.read_link(path)
-        })
+        self.at(path, Follow::AllButLast, |mount, path, _| mount.fs.read_link(path))
     }
 }
 
@@ -544,11 +495,7 @@ impl File for MountedFile {
     }
 
     fn set_modified(&self, time: SystemTime) -> FsResult<()> {
-        if self.read_only {
-            Err(Errno::ROFS)
-        } else {
-            self.file.set_modified(time)
-        }
+        if self.read_only { Err(Errno::ROFS) } else { self.file.set_modified(time) }
     }
 
     fn read_dir(&self) -> FsResult<Vec<DirEntry>> {

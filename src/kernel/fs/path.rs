@@ -67,19 +67,13 @@ pub(super) struct Ending {
 impl Ending {
     pub(super) fn of_open(options: &OpenOptions) -> Ending {
         let exclusive = options.create && options.exclusive;
-        Ending {
-            follow: !options.no_follow && !exclusive,
-            create: options.create,
-        }
+        Ending { follow: !options.no_follow && !exclusive, create: options.create }
     }
 }
 
 impl From<bool> for Ending {
     fn from(follow: bool) -> Ending {
-        Ending {
-            follow,
-            create: false,
-        }
+        Ending { follow, create: false }
     }
 }
 
@@ -97,11 +91,7 @@ pub(super) fn split(path: &str) -> Split<'_> {
         ".." => Last::DotDot,
         name => Last::Name(name),
     };
-    Split {
-        parent,
-        last,
-        slash,
-    }
+    Split { parent, last, slash }
 }
 
 #[cfg(test)]
@@ -124,26 +114,16 @@ mod tests {
             ("a/./", "a/", Last::Dot, true),
         ];
         for (path, parent, last, slash) in table {
-            assert_eq!(
-                split(path),
-                Split {
-                    parent,
-                    last,
-                    slash
-                },
-                "{path:?}"
-            );
+            assert_eq!(split(path), Split { parent, last, slash }, "{path:?}");
         }
     }
 
     #[test]
     fn refuses() {
         let long = "x".repeat(PATH_MAX);
-        for (path, errno) in [
-            ("", Errno::NOENT),
-            ("a\0b", Errno::INVAL),
-            (&long[..], Errno::NAMETOOLONG),
-        ] {
+        for (path, errno) in
+            [("", Errno::NOENT), ("a\0b", Errno::INVAL), (&long[..], Errno::NAMETOOLONG)]
+        {
             assert_eq!(check(path), Err(errno));
         }
         assert_eq!(check(&long[1..]), Ok(()));

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use pglite_oxide::{Error, SqlState, TransactionStatus};
 
 fn count(db: &mut pglite_oxide::Session) -> i64 {
-    db.query_one("SELECT count(*) FROM t", &[])
-        .expect("a count")
-        .get(0)
+    db.query_one("SELECT count(*) FROM t", &[]).expect("a count").get(0)
 }
 
 #[test]
@@ -26,17 +24,13 @@ fn in_and_out() {
     assert_eq!(writer.finish().expect("all rows"), 100_000);
 
     let mut back = String::new();
-    let mut reader = db
-        .copy_out("COPY (SELECT * FROM t ORDER BY a) TO STDOUT")
-        .expect("a reader");
+    let mut reader = db.copy_out("COPY (SELECT * FROM t ORDER BY a) TO STDOUT").expect("a reader");
     reader.read_to_string(&mut back).expect("the data");
     assert_eq!(reader.rows(), 100_000);
     drop(reader);
     assert!(back == data);
 
-    let reader = db
-        .copy_out("COPY t TO STDOUT (FORMAT csv)")
-        .expect("a reader");
+    let reader = db.copy_out("COPY t TO STDOUT (FORMAT csv)").expect("a reader");
     assert_eq!(reader.lines().map_while(Result::ok).count(), 100_000);
     db.exec("SELECT 1").expect("the session goes on");
 }
@@ -44,8 +38,7 @@ fn in_and_out() {
 #[test]
 fn binary() {
     let mut db = crate::temporary();
-    db.exec("CREATE TABLE t (a int8, b bytea)")
-        .expect("a table");
+    db.exec("CREATE TABLE t (a int8, b bytea)").expect("a table");
     db.exec("INSERT INTO t SELECT n, decode('00ff', 'hex') FROM generate_series(1, 1000) n")
         .expect("rows");
     let mut bytes = Vec::new();
@@ -55,16 +48,11 @@ fn binary() {
         .expect("the data");
     assert!(bytes.starts_with(b"PGCOPY\n\xff\r\n\0"));
     db.exec("CREATE TABLE u (LIKE t)").expect("a table");
-    let mut writer = db
-        .copy_in("COPY u FROM STDIN (FORMAT binary)")
-        .expect("a writer");
+    let mut writer = db.copy_in("COPY u FROM STDIN (FORMAT binary)").expect("a writer");
     writer.write_all(&bytes).expect("it takes the data");
     assert_eq!(writer.finish().expect("all rows"), 1000);
     let same = "SELECT count(*) FROM t JOIN u USING (a, b)";
-    assert_eq!(
-        db.query_one(same, &[]).expect("a count").get::<_, i64>(0),
-        1000
-    );
+    assert_eq!(db.query_one(same, &[]).expect("a count").get::<_, i64>(0), 1000);
 }
 
 #[test]
@@ -73,20 +61,10 @@ fn an_error_in_the_middle() {
     db.exec("CREATE TABLE t (a int)").expect("a table");
     // A small one: found out by `finish`.
     let mut writer = db.copy_in("COPY t FROM STDIN").expect("a writer");
-    writer
-        .write_all(b"1\nnonsense\n2\n")
-        .expect("it is buffered");
+    writer.write_all(b"1\nnonsense\n2\n").expect("it is buffered");
     let error = writer.finish().expect_err("not a number");
-    assert_eq!(
-        error.sqlstate(),
-        Some(&SqlState::INVALID_TEXT_REPRESENTATION)
-    );
-    assert!(
-        error
-            .as_db_error()
-            .and_then(|error| error.where_())
-            .is_some()
-    );
+    assert_eq!(error.sqlstate(), Some(&SqlState::INVALID_TEXT_REPRESENTATION));
+    assert!(error.as_db_error().and_then(|error| error.where_()).is_some());
     assert_eq!(count(&mut db), 0);
 
     // A large one: writing fails soon, and `finish` has the reason.
@@ -106,10 +84,7 @@ fn an_error_in_the_middle() {
     assert!(written < 1 << 30);
     assert!(writer.write_all(b"more").is_err());
     let error = writer.finish().expect_err("not a number");
-    assert_eq!(
-        error.sqlstate(),
-        Some(&SqlState::INVALID_TEXT_REPRESENTATION)
-    );
+    assert_eq!(error.sqlstate(), Some(&SqlState::INVALID_TEXT_REPRESENTATION));
     assert_eq!(count(&mut db), 0);
 }
 
@@ -118,9 +93,7 @@ fn a_dropped_writer_cancels() {
     let mut db = crate::temporary();
     db.exec("CREATE TABLE t (a int)").expect("a table");
     let mut writer = db.copy_in("COPY t FROM STDIN").expect("a writer");
-    writer
-        .write_all(&b"1\n".repeat(100_000))
-        .expect("it takes the data");
+    writer.write_all(&b"1\n".repeat(100_000)).expect("it takes the data");
     drop(writer);
     assert_eq!(count(&mut db), 0);
     assert_eq!(db.transaction_status(), TransactionStatus::Idle);
@@ -129,13 +102,7 @@ fn a_dropped_writer_cancels() {
     writer.write_all(b"1\n").expect("it takes the data");
     std::mem::forget(writer);
     assert_eq!(count(&mut db), 0);
-    assert_eq!(
-        db.copy_in("COPY t FROM STDIN")
-            .expect("a writer")
-            .finish()
-            .expect("none"),
-        0
-    );
+    assert_eq!(db.copy_in("COPY t FROM STDIN").expect("a writer").finish().expect("none"), 0);
 }
 
 #[test]
@@ -143,30 +110,13 @@ fn a_dropped_reader_stops() {
     let mut db = crate::temporary();
     let endless = "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT";
     let mut buffer = [0; 10];
-    db.copy_out(endless)
-        .expect("a reader")
-        .read_exact(&mut buffer)
-        .expect("some data");
-    assert_eq!(
-        db.query_one("SELECT 5", &[])
-            .expect("a row")
-            .get::<_, i32>(0),
-        5
-    );
+    db.copy_out(endless).expect("a reader").read_exact(&mut buffer).expect("some data");
+    assert_eq!(db.query_one("SELECT 5", &[]).expect("a row").get::<_, i32>(0), 5);
 
     let mut transaction = db.transaction().expect("a transaction");
-    transaction
-        .copy_out(endless)
-        .expect("a reader")
-        .read_exact(&mut buffer)
-        .expect("some data");
-    assert_eq!(
-        transaction.transaction_status(),
-        TransactionStatus::InTransaction
-    );
-    transaction
-        .exec("SELECT 1")
-        .expect("the transaction goes on");
+    transaction.copy_out(endless).expect("a reader").read_exact(&mut buffer).expect("some data");
+    assert_eq!(transaction.transaction_status(), TransactionStatus::InTransaction);
+    transaction.exec("SELECT 1").expect("the transaction goes on");
     transaction.commit().expect("and can be committed");
 }
 
@@ -175,16 +125,9 @@ fn an_error_while_copying_out() {
     let mut db = crate::temporary();
     let sql = "COPY (SELECT 1 / (5000 - n) FROM generate_series(1, 10000) n) TO STDOUT";
     let mut reader = db.copy_out(sql).expect("a reader");
-    let error = reader
-        .read_to_end(&mut Vec::new())
-        .expect_err("a division by zero");
-    let inner = error
-        .get_ref()
-        .and_then(|error| error.downcast_ref::<Error>());
-    assert_eq!(
-        inner.and_then(Error::sqlstate),
-        Some(&SqlState::DIVISION_BY_ZERO)
-    );
+    let error = reader.read_to_end(&mut Vec::new()).expect_err("a division by zero");
+    let inner = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
+    assert_eq!(inner.and_then(Error::sqlstate), Some(&SqlState::DIVISION_BY_ZERO));
     drop(reader);
     db.exec("SELECT 1").expect("the session goes on");
 }
@@ -202,9 +145,8 @@ fn the_wrong_method_for_a_copy() {
         assert!(usage(db.exec(from).map(drop)).contains("copy_in"));
         assert!(usage(db.query(from, &[]).map(drop)).contains("copy_in"));
         assert!(usage(db.execute(from, &[]).map(drop)).contains("copy_in"));
-        let streamed = db
-            .query_raw(from, &[])
-            .and_then(|stream| stream.collect::<Result<Vec<_>, _>>());
+        let streamed =
+            db.query_raw(from, &[]).and_then(|stream| stream.collect::<Result<Vec<_>, _>>());
         assert!(usage(streamed.map(drop)).contains("copy_in"));
         drop(db.query_raw(from, &[]));
         let to = "COPY (SELECT generate_series(1, 10000)) TO STDOUT";
@@ -219,9 +161,7 @@ fn the_wrong_method_for_a_copy() {
         let outcome = db.copy_in(two).expect("the first one").finish();
         assert!(usage(outcome.map(drop)).contains("one COPY"));
     }
-    let error = db
-        .copy_in("COPY missing FROM STDIN")
-        .expect_err("no such table");
+    let error = db.copy_in("COPY missing FROM STDIN").expect_err("no such table");
     assert_eq!(error.sqlstate(), Some(&SqlState::UNDEFINED_TABLE));
     assert_eq!(count(&mut db), 0);
 }

@@ -9,23 +9,14 @@ fn listen_and_notify() {
     let mut db = crate::temporary();
     db.listen("My \"channel\"").expect("listening");
     assert!(db.notifications().expect("none yet").is_empty());
-    db.exec("NOTIFY \"My \"\"channel\"\"\", 'one'")
-        .expect("sent");
+    db.exec("NOTIFY \"My \"\"channel\"\"\", 'one'").expect("sent");
     db.exec("NOTIFY other, 'not heard'").expect("sent");
     let mut transaction = db.transaction().expect("a transaction");
-    transaction
-        .exec("NOTIFY \"My \"\"channel\"\"\"")
-        .expect("sent at the commit");
+    transaction.exec("NOTIFY \"My \"\"channel\"\"\"").expect("sent at the commit");
     transaction.commit().expect("a commit");
     let pid = db.backend_pid();
-    let first = db
-        .wait_notification(Duration::from_secs(5))
-        .expect("no error")
-        .expect("one");
-    assert_eq!(
-        (first.channel(), first.payload()),
-        ("My \"channel\"", "one")
-    );
+    let first = db.wait_notification(Duration::from_secs(5)).expect("no error").expect("one");
+    assert_eq!((first.channel(), first.payload()), ("My \"channel\"", "one"));
     assert_eq!(first.process_id(), pid);
     let rest = db.notifications().expect("no error");
     assert_eq!(rest.len(), 1);
@@ -34,30 +25,19 @@ fn listen_and_notify() {
     db.unlisten("My \"channel\"").expect("not listening");
     db.exec("NOTIFY \"My \"\"channel\"\"\"").expect("sent");
     let begin = Instant::now();
-    let none = db
-        .wait_notification(Duration::from_millis(100))
-        .expect("no error");
+    let none = db.wait_notification(Duration::from_millis(100)).expect("no error");
     assert!(none.is_none() && begin.elapsed() >= Duration::from_millis(100));
-    assert!(
-        db.wait_notification(Duration::ZERO)
-            .expect("no error")
-            .is_none()
-    );
+    assert!(db.wait_notification(Duration::ZERO).expect("no error").is_none());
 }
 
 #[test]
 fn many_notifications() {
     let mut db = crate::temporary();
     db.listen("c").expect("listening");
-    db.exec("SELECT pg_notify('c', n::text) FROM generate_series(1, 10000) n")
-        .expect("sent");
+    db.exec("SELECT pg_notify('c', n::text) FROM generate_series(1, 10000) n").expect("sent");
     let all = db.notifications().expect("no error");
     assert_eq!(all.len(), 10_000);
-    assert!(
-        all.iter()
-            .enumerate()
-            .all(|(i, one)| one.payload() == (i + 1).to_string())
-    );
+    assert!(all.iter().enumerate().all(|(i, one)| one.payload() == (i + 1).to_string()));
 }
 
 #[test]
@@ -89,9 +69,7 @@ fn waiting_notices_the_end_of_the_session() {
     let mut db = crate::temporary();
     db.listen("c").expect("listening");
     db.exec("SET idle_session_timeout = '200ms'").expect("set");
-    let error = db
-        .wait_notification(Duration::from_secs(30))
-        .expect_err("it has ended");
+    let error = db.wait_notification(Duration::from_secs(30)).expect_err("it has ended");
     assert_eq!(error.sqlstate(), Some(&SqlState::IDLE_SESSION_TIMEOUT));
     assert!(db.is_closed());
     assert!(matches!(db.notifications(), Err(Error::Closed { .. })));

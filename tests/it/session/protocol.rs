@@ -49,24 +49,10 @@ fn raw_queries() {
     let mut db = crate::temporary();
     assert_eq!(tags(&mut db, &[]), "");
     assert_eq!(tags(&mut db, &[query("SELECT 1")]), "TDCZ");
-    assert_eq!(
-        tags(
-            &mut db,
-            &[query("SELECT 1"), query("SELECT 1/0"), query("")]
-        ),
-        "TDCZEZIZ"
-    );
+    assert_eq!(tags(&mut db, &[query("SELECT 1"), query("SELECT 1/0"), query("")]), "TDCZEZIZ");
     assert_eq!(tags(&mut db, &[extended("SELECT 1"), sync()]), "12DCZ");
-    assert_eq!(
-        tags(&mut db, &[sync(), extended("SELECT 1"), sync()]),
-        "Z12DCZ"
-    );
-    let failing = [
-        extended("SELECT"),
-        extended("nonsense"),
-        extended("SELECT 1"),
-        sync(),
-    ];
+    assert_eq!(tags(&mut db, &[sync(), extended("SELECT 1"), sync()]), "Z12DCZ");
+    let failing = [extended("SELECT"), extended("nonsense"), extended("SELECT 1"), sync()];
     assert_eq!(tags(&mut db, &failing), "12DCEZ");
     db.exec("SELECT 1").expect("the session goes on");
 }
@@ -77,21 +63,16 @@ fn raw_messages_keep_the_state_true() {
     let kept = db.prepare("SELECT 1").expect("a statement");
     db.exec_protocol_raw(&query("BEGIN")).expect("an answer");
     assert_eq!(db.transaction_status(), TransactionStatus::InTransaction);
-    db.exec_protocol_raw(&query("SELECT 1/0"))
-        .expect("an answer");
+    db.exec_protocol_raw(&query("SELECT 1/0")).expect("an answer");
     assert_eq!(db.transaction_status(), TransactionStatus::Failed);
     db.exec_protocol_raw(&query("ROLLBACK; SET TimeZone = 'Asia/Tokyo'; DISCARD ALL"))
         .expect("an answer with an error");
     db.exec_protocol_raw(&query("ROLLBACK")).expect("an answer");
-    db.exec_protocol_raw(&query("SET TimeZone = 'Asia/Tokyo'"))
-        .expect("an answer");
+    db.exec_protocol_raw(&query("SET TimeZone = 'Asia/Tokyo'")).expect("an answer");
     assert_eq!(db.parameter("TimeZone"), Some("Asia/Tokyo"));
-    db.exec_protocol_raw(&query("DISCARD ALL"))
-        .expect("an answer");
+    db.exec_protocol_raw(&query("DISCARD ALL")).expect("an answer");
     let mut transaction = db.transaction().expect("a transaction");
-    transaction
-        .query(&kept, &[])
-        .expect("it was prepared again in time");
+    transaction.query(&kept, &[]).expect("it was prepared again in time");
 }
 
 #[test]
@@ -103,52 +84,26 @@ fn raw_copy() {
     let fail = || message(b'f', b"enough\0");
     let copy = || query("COPY t FROM STDIN");
     // All at once, and in pieces.
-    assert_eq!(
-        tags(&mut db, &[copy(), data("1\n"), data("2\n"), done()]),
-        "GCZ"
-    );
+    assert_eq!(tags(&mut db, &[copy(), data("1\n"), data("2\n"), done()]), "GCZ");
     assert_eq!(tags(&mut db, &[copy()]), "G");
     assert_eq!(tags(&mut db, &[data("3\n")]), "");
     assert_eq!(tags(&mut db, &[data("4\n"), done()]), "CZ");
     assert_eq!(tags(&mut db, &[copy(), fail()]), "GEZ");
     // With errors.
-    assert_eq!(
-        tags(&mut db, &[copy(), data("x\n"), done(), query("SELECT 1")]),
-        "GEZTDCZ"
-    );
-    assert_eq!(
-        tags(
-            &mut db,
-            &[query("COPY missing FROM STDIN"), data("1\n"), done()]
-        ),
-        "EZ"
-    );
+    assert_eq!(tags(&mut db, &[copy(), data("x\n"), done(), query("SELECT 1")]), "GEZTDCZ");
+    assert_eq!(tags(&mut db, &[query("COPY missing FROM STDIN"), data("1\n"), done()]), "EZ");
     // In the extended protocol, with its Sync before or after the data.
     let extended_copy = || extended("COPY t FROM STDIN");
     assert_eq!(tags(&mut db, &[extended_copy(), sync()]), "12G");
     assert_eq!(tags(&mut db, &[data("5\n"), done(), sync()]), "CZ");
-    assert_eq!(
-        tags(
-            &mut db,
-            &[extended_copy(), sync(), data("6\n"), done(), sync()]
-        ),
-        "12GCZ"
-    );
-    assert_eq!(
-        tags(&mut db, &[extended_copy(), data("7\n"), done(), sync()]),
-        "12GCZ"
-    );
-    assert_eq!(
-        tags(&mut db, &[extended_copy(), data("x\n"), done(), sync()]),
-        "12GEZ"
-    );
+    assert_eq!(tags(&mut db, &[extended_copy(), sync(), data("6\n"), done(), sync()]), "12GCZ");
+    assert_eq!(tags(&mut db, &[extended_copy(), data("7\n"), done(), sync()]), "12GCZ");
+    assert_eq!(tags(&mut db, &[extended_copy(), data("x\n"), done(), sync()]), "12GEZ");
     assert_eq!(tags(&mut db, &[query("COPY t TO STDOUT")]), "HdddddddcCZ");
     // A COPY left open is cancelled by what comes next.
     for open in [copy(), [extended_copy(), sync()].concat()] {
         assert_eq!(tags(&mut db, &[open]).pop(), Some('G'));
-        let count = db
-            .query_one("SELECT count(*) FROM t", &[])
-            .expect("a count");
+        let count = db.query_one("SELECT count(*) FROM t", &[]).expect("a count");
         assert_eq!(count.get::<_, i64>(0), 7);
     }
 }
@@ -167,40 +122,24 @@ fn raw_rubbish_is_refused() {
         message(b'p', b"password\0"),
     ];
     for bytes in rubbish {
-        assert!(
-            matches!(db.exec_protocol_raw(&bytes), Err(Error::Usage(_))),
-            "{bytes:?}"
-        );
+        assert!(matches!(db.exec_protocol_raw(&bytes), Err(Error::Usage(_))), "{bytes:?}");
     }
     // These reach PostgreSQL, which can tell for itself.
-    for bytes in [
-        message(b'Q', b"no end"),
-        message(b'F', b"\0"),
-        message(b'Q', b"\xff\0"),
-    ] {
+    for bytes in [message(b'Q', b"no end"), message(b'F', b"\0"), message(b'Q', b"\xff\0")] {
         let answer = db.exec_protocol_raw(&bytes).expect("an answer");
         assert_eq!(answer[0], b'E');
         assert!(answer.ends_with(b"Z\0\0\0\x05I"));
     }
-    assert_eq!(
-        tags(&mut db, &[[message(b'B', b"\0"), sync()].concat()]),
-        "EZ"
-    );
+    assert_eq!(tags(&mut db, &[[message(b'B', b"\0"), sync()].concat()]), "EZ");
     db.exec("SELECT 1").expect("the session goes on");
 }
 
 #[test]
 fn raw_terminate() {
     let mut db = crate::temporary();
-    assert_eq!(
-        tags(&mut db, &[query("SELECT 1"), message(b'X', b"")]),
-        "TDCZ"
-    );
+    assert_eq!(tags(&mut db, &[query("SELECT 1"), message(b'X', b"")]), "TDCZ");
     assert!(db.is_closed());
-    assert!(matches!(
-        db.exec("SELECT 1"),
-        Err(Error::Closed { cause: None })
-    ));
+    assert!(matches!(db.exec("SELECT 1"), Err(Error::Closed { cause: None })));
 }
 
 #[test]
@@ -210,22 +149,10 @@ fn close() {
     pglite_oxide::Session::close(&mut db).expect("closed");
     pglite_oxide::Session::close(&mut db).expect("closed already");
     assert!(db.is_closed());
-    assert!(matches!(
-        db.exec("SELECT 1"),
-        Err(Error::Closed { cause: None })
-    ));
-    assert!(matches!(
-        db.query("SELECT 1", &[]),
-        Err(Error::Closed { .. })
-    ));
-    assert!(matches!(
-        db.transaction().map(drop),
-        Err(Error::Closed { .. })
-    ));
-    assert!(matches!(
-        db.exec_protocol_raw(&query("SELECT 1")),
-        Err(Error::Closed { .. })
-    ));
+    assert!(matches!(db.exec("SELECT 1"), Err(Error::Closed { cause: None })));
+    assert!(matches!(db.query("SELECT 1", &[]), Err(Error::Closed { .. })));
+    assert!(matches!(db.transaction().map(drop), Err(Error::Closed { .. })));
+    assert!(matches!(db.exec_protocol_raw(&query("SELECT 1")), Err(Error::Closed { .. })));
 }
 
 #[test]
@@ -236,10 +163,7 @@ fn a_terminated_backend_says_why() {
     assert_eq!(error.sqlstate(), Some(&SqlState::ADMIN_SHUTDOWN));
     assert!(error.is_closed() && db.is_closed());
     let error = db.exec("SELECT 1").expect_err("it has ended");
-    assert!(
-        matches!(error, Error::Closed { cause: Some(_) }),
-        "{error:?}"
-    );
+    assert!(matches!(error, Error::Closed { cause: Some(_) }), "{error:?}");
     assert_eq!(error.sqlstate(), Some(&SqlState::ADMIN_SHUTDOWN));
 
     let mut db = crate::temporary();
@@ -264,9 +188,7 @@ fn a_terminated_backend_says_why() {
 #[test]
 fn what_a_session_knows_of_itself() {
     let mut db = crate::temporary();
-    let row = db
-        .query_one("SELECT pg_backend_pid(), version()", &[])
-        .expect("a row");
+    let row = db.query_one("SELECT pg_backend_pid(), version()", &[]).expect("a row");
     assert_eq!(row.get::<_, i32>(0), db.backend_pid());
     let version = db.parameter("server_version").expect("it is reported");
     assert!(row.get::<_, &str>(1).contains(version));

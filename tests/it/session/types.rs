@@ -10,9 +10,7 @@ fn there_and_back<T>(db: &mut pglite_oxide::Session, type_: &str, value: T)
 where
     T: ToSql + Sync + PartialEq + std::fmt::Debug + for<'a> FromSql<'a>,
 {
-    let row = db
-        .query_one(&format!("SELECT $1::{type_}"), &[&value])
-        .expect("a row");
+    let row = db.query_one(&format!("SELECT $1::{type_}"), &[&value]).expect("a row");
     assert_eq!(row.get::<_, T>(0), value, "{type_}");
 }
 
@@ -31,15 +29,9 @@ fn plain_values() {
     there_and_back(&mut db, "text", "a \u{1f418} and \u{e9}".to_owned());
     there_and_back(&mut db, "bytea", vec![0u8, 255, 1]);
     there_and_back(&mut db, "text", None::<String>);
-    there_and_back(
-        &mut db,
-        "inet",
-        "192.168.0.1".parse::<std::net::IpAddr>().expect("good"),
-    );
+    there_and_back(&mut db, "inet", "192.168.0.1".parse::<std::net::IpAddr>().expect("good"));
     there_and_back(&mut db, "timestamptz", std::time::UNIX_EPOCH);
-    let nan = db
-        .query_one("SELECT 'NaN'::float8, 'NaN'::float4", &[])
-        .expect("a row");
+    let nan = db.query_one("SELECT 'NaN'::float8, 'NaN'::float4", &[]).expect("a row");
     assert!(nan.get::<_, f64>(0).is_nan() && nan.get::<_, f32>(1).is_nan());
 }
 
@@ -47,11 +39,7 @@ fn plain_values() {
 fn arrays_with_nulls() {
     let mut db = crate::temporary();
     there_and_back(&mut db, "int4[]", vec![Some(1), None, Some(3)]);
-    there_and_back(
-        &mut db,
-        "text[]",
-        vec![Some("NULL".to_owned()), None, Some(String::new())],
-    );
+    there_and_back(&mut db, "text[]", vec![Some("NULL".to_owned()), None, Some(String::new())]);
     there_and_back(&mut db, "int4[]", Vec::<i32>::new());
     let row = db.query_one("SELECT ARRAY[1, NULL]", &[]).expect("a row");
     assert!(row.try_get::<_, Vec<i32>>(0).is_err());
@@ -82,21 +70,14 @@ fn numerics_are_exact() {
     for text in texts {
         let value: Numeric = text.parse().expect("a numeric");
         let row = db
-            .query_one(
-                "SELECT $1::numeric, $1::numeric::text, $2::text::numeric",
-                &[&value, &text],
-            )
+            .query_one("SELECT $1::numeric, $1::numeric::text, $2::text::numeric", &[&value, &text])
             .expect("a row");
         let shown = row.get::<_, &str>(1);
         assert_eq!(value.to_string(), shown, "{text}");
         assert_eq!(row.get::<_, Numeric>(0).to_string(), shown, "{text}");
         assert_eq!(row.get::<_, Numeric>(2).to_string(), shown, "{text}");
     }
-    there_and_back(
-        &mut db,
-        "numeric[]",
-        vec![Some(Numeric::NAN), None, Some(Numeric::from(5))],
-    );
+    there_and_back(&mut db, "numeric[]", vec![Some(Numeric::NAN), None, Some(Numeric::from(5))]);
     // Everything PostgreSQL itself makes of random values.
     let rows = db
         .query(
@@ -134,22 +115,13 @@ fn types_of_ones_own() {
     let labels = ["sad", "it's ok", "happy"].map(str::to_owned).to_vec();
     assert_eq!(mood.kind(), &Kind::Enum(labels));
     assert_eq!(columns[1].type_().kind(), &Kind::Array(mood.clone()));
-    let Kind::Composite(fields) = columns[3].type_().kind() else {
-        panic!("{:?}", columns[3])
-    };
+    let Kind::Composite(fields) = columns[3].type_().kind() else { panic!("{:?}", columns[3]) };
     assert_eq!((fields[0].name(), fields[0].type_()), ("left_", mood));
-    let Kind::Array(domain) = fields[1].type_().kind() else {
-        panic!("{fields:?}")
-    };
+    let Kind::Array(domain) = fields[1].type_().kind() else { panic!("{fields:?}") };
     assert_eq!(domain.kind(), &Kind::Domain(Type::INT4));
-    assert_eq!(
-        columns[4].type_().kind(),
-        &Kind::Array(columns[3].type_().clone())
-    );
+    assert_eq!(columns[4].type_().kind(), &Kind::Array(columns[3].type_().clone()));
     assert_eq!(columns[5].type_().kind(), &Kind::Range(Type::FLOAT8));
-    let multirange = db
-        .describe("SELECT s.span_multirange()")
-        .expect("a description");
+    let multirange = db.describe("SELECT s.span_multirange()").expect("a description");
     let multirange = multirange.columns[0].type_().kind().clone();
     assert_eq!(multirange, Kind::Multirange(Type::FLOAT8));
     let table = db.describe("SELECT t FROM s.t").expect("a description");
@@ -157,12 +129,8 @@ fn types_of_ones_own() {
         matches!(table.columns[0].type_().kind(), Kind::Composite(fields) if fields.len() == 7)
     );
     // A changed type is seen.
-    db.exec("ALTER TYPE s.mood ADD VALUE 'ecstatic'")
-        .expect("a label more");
-    let kind = db.describe("SELECT 'sad'::s.mood").expect("one").columns[0]
-        .type_()
-        .kind()
-        .clone();
+    db.exec("ALTER TYPE s.mood ADD VALUE 'ecstatic'").expect("a label more");
+    let kind = db.describe("SELECT 'sad'::s.mood").expect("one").columns[0].type_().kind().clone();
     assert!(matches!(kind, Kind::Enum(labels) if labels.len() == 4));
 }
 
@@ -180,9 +148,7 @@ fn types_without_a_binary_form() {
     assert_eq!(row.columns()[1].type_(), &Type::ACLITEM);
     assert!(row.get::<_, String>("item").contains('='));
     assert!(row.get::<_, &str>("items").starts_with('{'));
-    let tables = db
-        .query("SELECT relname, relacl FROM pg_class", &[])
-        .expect("rows");
+    let tables = db.query("SELECT relname, relacl FROM pg_class", &[]).expect("rows");
     assert!(tables.len() > 100);
 }
 
@@ -200,21 +166,13 @@ fn every_catalogue_can_be_read() {
     for name in &names {
         let name: &str = name.get(0);
         // These need the server to be set up for them, or hold locks on files.
-        let skip = [
-            "pg_hba_file_rules",
-            "pg_ident_file_mappings",
-            "pg_file_settings",
-        ];
+        let skip = ["pg_hba_file_rules", "pg_ident_file_mappings", "pg_file_settings"];
         if skip.contains(&name) {
             continue;
         }
         let sql = format!("SELECT * FROM {name} LIMIT 50");
-        let typed = db
-            .query(&sql, &[])
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
-        let json = db
-            .query_json(&sql, &[])
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let typed = db.query(&sql, &[]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let json = db.query_json(&sql, &[]).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(typed.len() <= 50 && json.len() <= 50);
     }
 }
@@ -246,15 +204,11 @@ fn json() {
             r#""big_4":3,"vector":[1,2]}"#
         )]
     );
-    db.exec("CREATE TYPE p AS (a int, b text[]); CREATE DOMAIN d AS numeric")
-        .expect("types");
+    db.exec("CREATE TYPE p AS (a int, b text[]); CREATE DOMAIN d AS numeric").expect("types");
     let rows = db
         .query_json("SELECT ROW(1, ARRAY['x,\"y\"', NULL])::p AS p, ARRAY[ROW(NULL, '{}')::p] AS ps, 1.50::d AS d", &[])
         .expect("a row");
-    assert_eq!(
-        rows,
-        [r#"{"p":{"a":1,"b":["x,\"y\"",null]},"ps":[{"a":null,"b":[]}],"d":1.50}"#]
-    );
+    assert_eq!(rows, [r#"{"p":{"a":1,"b":["x,\"y\"",null]},"ps":[{"a":null,"b":[]}],"d":1.50}"#]);
     let results = db.exec("SELECT 1 AS a, 'x' AS a").expect("a row");
     assert_eq!(row_to_json(&results[0].rows()[0]), r#"{"a":1,"a_2":"x"}"#);
 }
@@ -264,14 +218,11 @@ fn json() {
 fn json_agrees_with_postgres() {
     let mut db = crate::temporary();
     for source in ["pg_class", "pg_type", "pg_proc", "pg_index", "pg_settings"] {
-        let ours = db
-            .query_json(&format!("SELECT * FROM {source}"), &[])
-            .expect("rows");
+        let ours = db.query_json(&format!("SELECT * FROM {source}"), &[]).expect("rows");
         for json in ours.iter().take(300) {
             // Types that PostgreSQL shows in JSON as they are in text agree; that covers these.
-            let row = db
-                .query_one("SELECT $1::text::jsonb IS NOT NULL", &[json])
-                .expect("good JSON");
+            let row =
+                db.query_one("SELECT $1::text::jsonb IS NOT NULL", &[json]).expect("good JSON");
             assert!(row.get::<_, bool>(0), "{json}");
         }
     }
@@ -281,12 +232,7 @@ fn json_agrees_with_postgres() {
         let same = "SELECT $1::text::jsonb - 't' IN (SELECT to_jsonb(x) - 't' FROM (SELECT i,
                         i / 7.0 AS n, (i / 7.0)::float8 AS f, ARRAY[i, NULL] AS l, now() AS t,
                         'x' || i AS s, i % 2 = 0 AS b FROM generate_series(-50, 50) i) x)";
-        assert!(
-            db.query_one(same, &[&json])
-                .expect("a row")
-                .get::<_, bool>(0),
-            "{json}"
-        );
+        assert!(db.query_one(same, &[&json]).expect("a row").get::<_, bool>(0), "{json}");
     }
 }
 
@@ -297,9 +243,7 @@ fn maps_of_parameters() {
     let values: HashMap<&str, Box<dyn ToSql + Sync>> =
         HashMap::from([("a", Box::new(1i32) as _), ("b", Box::new("x") as _)]);
     let params: Vec<&(dyn ToSql + Sync)> = vec![&*values["a"], &*values["b"]];
-    let row = db
-        .query_one("SELECT $1::int4, $2::text", &params)
-        .expect("a row");
+    let row = db.query_one("SELECT $1::int4, $2::text", &params).expect("a row");
     assert_eq!((row.get::<_, i32>(0), row.get::<_, &str>(1)), (1, "x"));
 }
 
@@ -335,9 +279,7 @@ fn careless_parameters_do_no_harm() {
     for _ in 0..2 {
         let row = db.query_one(sql, &[&Careless("null"), &5]).expect("a row");
         assert!(row.get::<_, bool>(0));
-        let error = db
-            .query_one(sql, &[&Careless("error"), &5])
-            .expect_err("it fails");
+        let error = db.query_one(sql, &[&Careless("error"), &5]).expect_err("it fails");
         assert!(error.to_string().ends_with("no such value"), "{error}");
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             db.query_one(sql, &[&Careless("panic"), &5]).map(drop)

@@ -149,13 +149,7 @@ impl File for HostFile {
         retry(|| {
             let fd = self.raw();
             // SAFETY: the descriptor is open.
-            let result = unsafe {
-                if data_only {
-                    libc::fdatasync(fd)
-                } else {
-                    libc::fsync(fd)
-                }
-            };
+            let result = unsafe { if data_only { libc::fdatasync(fd) } else { libc::fsync(fd) } };
             result as isize
         })
         .map(drop)
@@ -188,10 +182,7 @@ impl File for HostFile {
 
     fn set_modified(&self, time: SystemTime) -> FsResult<()> {
         let times = [
-            libc::timespec {
-                tv_sec: 0,
-                tv_nsec: libc::UTIME_OMIT,
-            },
+            libc::timespec { tv_sec: 0, tv_nsec: libc::UTIME_OMIT },
             timespec_of(time).ok_or(Errno::INVAL)?,
         ];
         // SAFETY: the descriptor is open, and the call reads two times.
@@ -276,14 +267,10 @@ pub(super) fn stat_to_metadata(stat: &libc::stat) -> Metadata {
 
 fn time_of(seconds: i64, nanoseconds: i64) -> SystemTime {
     let whole = Duration::from_secs(seconds.unsigned_abs());
-    let base = if seconds >= 0 {
-        UNIX_EPOCH.checked_add(whole)
-    } else {
-        UNIX_EPOCH.checked_sub(whole)
-    };
+    let base =
+        if seconds >= 0 { UNIX_EPOCH.checked_add(whole) } else { UNIX_EPOCH.checked_sub(whole) };
     let fraction = Duration::from_nanos(nanoseconds.unsigned_abs());
-    base.and_then(|base| base.checked_add(fraction))
-        .unwrap_or(UNIX_EPOCH)
+    base.and_then(|base| base.checked_add(fraction)).unwrap_or(UNIX_EPOCH)
 }
 
 fn timespec_of(time: SystemTime) -> Option<libc::timespec> {

@@ -120,16 +120,10 @@ fn open_by_walk(root: BorrowedFd<'_>, path: &str, flags: c_int) -> FsResult<Owne
     let follow = flags & libc::O_NOFOLLOW == 0 && !exclusive;
     let place = walk(root, path, Ending { follow, create })?;
     if create && place.name.is_none() {
-        return Err(if exclusive {
-            Errno::EXIST
-        } else {
-            Errno::ISDIR
-        });
+        return Err(if exclusive { Errno::EXIST } else { Errno::ISDIR });
     }
     let name = place.name.as_deref().unwrap_or(".");
-    with_cstr(name, |name| {
-        openat(place.dir.as_fd(), name, flags | libc::O_NOFOLLOW)
-    })
+    with_cstr(name, |name| openat(place.dir.as_fd(), name, flags | libc::O_NOFOLLOW))
 }
 
 /// Follows `path` up to its last component, and that as `ending` says.
@@ -254,11 +248,7 @@ fn openat2(root: BorrowedFd<'_>, path: &CStr, flags: c_int) -> FsResult<OwnedFd>
     let how = OpenHow {
         flags: u64::from(flags.cast_unsigned()),
         // The call refuses a mode where nothing is created.
-        mode: if flags & libc::O_CREAT != 0 {
-            u64::from(FILE_MODE)
-        } else {
-            0
-        },
+        mode: if flags & libc::O_CREAT != 0 { u64::from(FILE_MODE) } else { 0 },
         resolve: RESOLVE_IN_ROOT,
     };
     loop {

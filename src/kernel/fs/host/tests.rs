@@ -34,11 +34,7 @@ const READ: OpenOptions = OpenOptions {
     directory: false,
     no_follow: false,
 };
-const CREATE: OpenOptions = OpenOptions {
-    write: true,
-    create: true,
-    ..READ
-};
+const CREATE: OpenOptions = OpenOptions { write: true, create: true, ..READ };
 
 fn read_all(dir: &HostDir, path: &str) -> FsResult<Vec<u8>> {
     let file = dir.open(path, READ)?;
@@ -58,10 +54,7 @@ fn this_kernel_has_openat2() {
 #[test]
 fn opens_only_directories() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    assert_eq!(
-        HostDir::open(file.path()).unwrap_err().raw_os_error(),
-        Some(libc::ENOTDIR)
-    );
+    assert_eq!(HostDir::open(file.path()).unwrap_err().raw_os_error(), Some(libc::ENOTDIR));
     assert!(HostDir::open(&file.path().join("no")).is_err());
 }
 
@@ -117,23 +110,12 @@ fn nothing_leads_out() {
             &absolute,
         ] {
             assert_eq!(dir.open(path, READ).unwrap_err(), Errno::NOENT, "{path}");
-            assert_eq!(
-                dir.metadata(path, true).unwrap_err(),
-                Errno::NOENT,
-                "{path}"
-            );
+            assert_eq!(dir.metadata(path, true).unwrap_err(), Errno::NOENT, "{path}");
         }
         for path in ["loop", "a", "loop/x", "sub/../a/x"] {
             assert_eq!(dir.open(path, READ).unwrap_err(), Errno::LOOP, "{path}");
         }
-        for path in [
-            "ok",
-            "sub/ok",
-            "../inside",
-            "dots/inside",
-            "slash/inside",
-            "/../../inside",
-        ] {
+        for path in ["ok", "sub/ok", "../inside", "dots/inside", "slash/inside", "/../../inside"] {
             assert_eq!(read_all(dir, path).unwrap(), b"inside", "{path}");
         }
 
@@ -154,11 +136,8 @@ fn nothing_leads_out() {
         dir.open("up2", CREATE).unwrap();
         assert!(root.join("secret").exists());
 
-        let mut left: Vec<_> = temp
-            .read_dir()
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
+        let mut left: Vec<_> =
+            temp.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["root", "secret"]);
         assert_eq!(std::fs::read(temp.join("secret")).unwrap(), b"outside");
@@ -169,11 +148,7 @@ fn nothing_leads_out() {
 fn reads_and_writes() {
     with_each(|temp, dir| {
         let file = dir.open("file", CREATE).unwrap();
-        assert_eq!(
-            file.write_at(&[IoSlice::new(b"abc"), IoSlice::new(b"def")], 2)
-                .unwrap(),
-            6
-        );
+        assert_eq!(file.write_at(&[IoSlice::new(b"abc"), IoSlice::new(b"def")], 2).unwrap(), 6);
         let (mut one, mut two) = ([9; 5], [9; 5]);
         let mut buffers = [IoSliceMut::new(&mut one), IoSliceMut::new(&mut two)];
         assert_eq!(file.read_at(&mut buffers, 0).unwrap(), 8);
@@ -191,22 +166,14 @@ fn reads_and_writes() {
         file.set_modified(before).unwrap();
         assert_eq!(file.metadata().unwrap().modified, before);
         for (result, errno) in [
-            (
-                file.write_at(&[IoSlice::new(b"x")], u64::MAX).map(drop),
-                Errno::INVAL,
-            ),
+            (file.write_at(&[IoSlice::new(b"x")], u64::MAX).map(drop), Errno::INVAL),
             (file.set_len(u64::MAX), Errno::INVAL),
             (file.allocate(0, 0), Errno::INVAL),
             (file.read_dir().map(drop), Errno::NOTDIR),
         ] {
             assert_eq!(result, Err(errno));
         }
-        let mode = temp
-            .join("root/file")
-            .metadata()
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = temp.join("root/file").metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     });
 }
@@ -232,43 +199,24 @@ const BUFFERS_IN_ONE_CALL: usize = 1024;
 fn directories() {
     with_each(|temp, dir| {
         dir.create_dir("base").unwrap();
-        let mode = temp
-            .join("root/base")
-            .metadata()
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = temp.join("root/base").metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
         dir.open("base/1", CREATE).unwrap();
         dir.symlink("1", "base/2").unwrap();
         dir.create_dir("base/3").unwrap();
-        let handle = dir
-            .open(
-                "base",
-                OpenOptions {
-                    directory: true,
-                    ..READ
-                },
-            )
-            .unwrap();
+        let handle = dir.open("base", OpenOptions { directory: true, ..READ }).unwrap();
         handle.sync(false).unwrap();
         for _ in 0..2 {
             let mut entries = handle.read_dir().unwrap();
             entries.sort_by(|a, b| a.name.cmp(&b.name));
             let found: Vec<_> = entries.iter().map(|e| (&e.name[..], e.kind)).collect();
-            let expected = [
-                ("1", FileKind::Regular),
-                ("2", FileKind::Symlink),
-                ("3", FileKind::Directory),
-            ];
+            let expected =
+                [("1", FileKind::Regular), ("2", FileKind::Symlink), ("3", FileKind::Directory)];
             assert_eq!(found, expected);
         }
         assert_eq!(dir.open("/", READ).unwrap().read_dir().unwrap().len(), 1);
         assert_eq!(dir.read_link("base/2").unwrap(), "1");
-        assert_eq!(
-            dir.metadata("base/2", false).unwrap().kind,
-            FileKind::Symlink
-        );
+        assert_eq!(dir.metadata("base/2", false).unwrap().kind, FileKind::Symlink);
     });
 }
 
@@ -281,10 +229,7 @@ fn descriptors_close_on_exec() {
         let fd = dir.resolve("/", libc::O_RDONLY).unwrap();
         for fd in [root, fd.as_raw_fd()] {
             let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap();
-            let flags = info
-                .lines()
-                .find_map(|line| line.strip_prefix("flags:"))
-                .unwrap();
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
             let flags = i32::from_str_radix(flags.trim(), 8).unwrap();
             assert_ne!(flags & libc::O_CLOEXEC, 0);
         }

@@ -46,10 +46,7 @@ fn find(path: &str) -> FsResult<(u64, Option<Device>)> {
             return Err(Errno::NOTDIR);
         }
         if part != "." && part != ".." {
-            let device = DEVICES
-                .iter()
-                .find(|device| device.0 == part)
-                .ok_or(Errno::NOENT)?;
+            let device = DEVICES.iter().find(|device| device.0 == part).ok_or(Errno::NOENT)?;
             found = (device.1, Some(device.2));
         }
     }
@@ -60,21 +57,9 @@ fn find(path: &str) -> FsResult<(u64, Option<Device>)> {
 }
 
 fn metadata((inode, device): (u64, Option<Device>)) -> Metadata {
-    let kind = if device.is_some() {
-        FileKind::CharacterDevice
-    } else {
-        FileKind::Directory
-    };
+    let kind = if device.is_some() { FileKind::CharacterDevice } else { FileKind::Directory };
     let [accessed, modified, changed] = [UNIX_EPOCH; 3];
-    Metadata {
-        kind,
-        len: 0,
-        inode,
-        links: 1,
-        accessed,
-        modified,
-        changed,
-    }
+    Metadata { kind, len: 0, inode, links: 1, accessed, modified, changed }
 }
 
 /// Why a name cannot be made.
@@ -99,12 +84,7 @@ impl FileSystem for Devices {
             Ok((_, Some(_))) if options.directory => Err(Errno::NOTDIR),
             Ok((inode, device)) => {
                 let read = options.read || !write;
-                Ok(Arc::new(Handle {
-                    inode,
-                    device,
-                    read,
-                    write,
-                }))
+                Ok(Arc::new(Handle { inode, device, read, write }))
             }
             Err(Errno::NOENT) if options.create => {
                 refuse_new(path)?;
@@ -204,19 +184,11 @@ impl File for Handle {
     }
 
     fn allocate(&self, _offset: u64, _len: u64) -> FsResult<()> {
-        Err(if self.write {
-            Errno::NODEV
-        } else {
-            Errno::BADF
-        })
+        Err(if self.write { Errno::NODEV } else { Errno::BADF })
     }
 
     fn sync(&self, _data_only: bool) -> FsResult<()> {
-        if self.device.is_none() {
-            Ok(())
-        } else {
-            Err(Errno::INVAL)
-        }
+        if self.device.is_none() { Ok(()) } else { Err(Errno::INVAL) }
     }
 
     fn set_modified(&self, _time: SystemTime) -> FsResult<()> {

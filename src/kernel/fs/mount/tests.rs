@@ -13,14 +13,8 @@ const READ: OpenOptions = OpenOptions {
     directory: false,
     no_follow: false,
 };
-const WRITE: OpenOptions = OpenOptions {
-    write: true,
-    ..READ
-};
-const CREATE: OpenOptions = OpenOptions {
-    create: true,
-    ..WRITE
-};
+const WRITE: OpenOptions = OpenOptions { write: true, ..READ };
+const CREATE: OpenOptions = OpenOptions { create: true, ..WRITE };
 
 fn put(fs: &dyn FileSystem, path: &str, text: &str) {
     let file = fs.open(path, CREATE).unwrap();
@@ -35,12 +29,8 @@ fn get(fs: &dyn FileSystem, path: &str) -> FsResult<String> {
 }
 
 fn list(fs: &dyn FileSystem, path: &str) -> FsResult<String> {
-    let mut names: Vec<_> = fs
-        .open(path, READ)?
-        .read_dir()?
-        .into_iter()
-        .map(|entry| entry.name)
-        .collect();
+    let mut names: Vec<_> =
+        fs.open(path, READ)?.read_dir()?.into_iter().map(|entry| entry.name).collect();
     names.sort();
     Ok(names.join(" "))
 }
@@ -53,16 +43,8 @@ fn namespace() -> (tempfile::TempDir, Namespace) {
     share.create_dir("timezonesets").unwrap();
     spaces.create_dir("one").unwrap();
     let mut names = Namespace::new(Arc::new(Tree::new()));
-    names
-        .mount(
-            "/pgdata",
-            Arc::new(HostDir::open(temp.path()).unwrap()),
-            false,
-        )
-        .unwrap();
-    names
-        .mount("/usr/share/pg/", Arc::new(share), true)
-        .unwrap();
+    names.mount("/pgdata", Arc::new(HostDir::open(temp.path()).unwrap()), false).unwrap();
+    names.mount("/usr/share/pg/", Arc::new(share), true).unwrap();
     names.mount("/spaces", Arc::new(spaces), false).unwrap();
     names.mount_devices().unwrap();
     for dir in ["/pgdata/base", "/pgdata/pg_tblspc", "/tmp"] {
@@ -76,10 +58,7 @@ fn longest_prefix_wins() {
     let (temp, mut names) = namespace();
     put(&names, "/pgdata/base/1", "on the host");
     put(&names, "/tmp/1", "in memory");
-    assert_eq!(
-        std::fs::read_to_string(temp.path().join("base/1")).unwrap(),
-        "on the host"
-    );
+    assert_eq!(std::fs::read_to_string(temp.path().join("base/1")).unwrap(), "on the host");
     let wal = Tree::new();
     put(&wal, "1", "elsewhere");
     names.mount("/pgdata/pg_wal", Arc::new(wal), false).unwrap();
@@ -119,11 +98,7 @@ fn longest_prefix_wins() {
         ("/dev", "null random urandom zero"),
     ] {
         assert_eq!(list(&names, path).as_deref(), Ok(listed), "{path}");
-        assert_eq!(
-            names.metadata(path, true).unwrap().kind,
-            FileKind::Directory,
-            "{path}"
-        );
+        assert_eq!(names.metadata(path, true).unwrap().kind, FileKind::Directory, "{path}");
     }
 }
 
@@ -135,36 +110,9 @@ fn read_only_mounts() {
     let open = |path, options| names.open(path, options).map(drop);
     for (n, (result, expected)) in [
         (open(bki, WRITE), Err(Errno::ROFS)),
-        (
-            open(
-                bki,
-                OpenOptions {
-                    truncate: true,
-                    ..READ
-                },
-            ),
-            Err(Errno::ROFS),
-        ),
-        (
-            open(
-                bki,
-                OpenOptions {
-                    create: true,
-                    ..READ
-                },
-            ),
-            Ok(()),
-        ),
-        (
-            open(
-                bki,
-                OpenOptions {
-                    exclusive: true,
-                    ..CREATE
-                },
-            ),
-            Err(Errno::EXIST),
-        ),
+        (open(bki, OpenOptions { truncate: true, ..READ }), Err(Errno::ROFS)),
+        (open(bki, OpenOptions { create: true, ..READ }), Ok(())),
+        (open(bki, OpenOptions { exclusive: true, ..CREATE }), Err(Errno::EXIST)),
         (open(new, CREATE), Err(Errno::ROFS)),
         (open(new, WRITE), Err(Errno::NOENT)),
         (open("/usr/share/pg/no/new", CREATE), Err(Errno::NOENT)),
@@ -175,17 +123,8 @@ fn read_only_mounts() {
         (names.link(bki, new), Err(Errno::ROFS)),
         (names.rename(bki, new), Err(Errno::ROFS)),
         (names.remove_file(bki), Err(Errno::ROFS)),
-        (
-            names.remove_dir("/usr/share/pg/timezonesets"),
-            Err(Errno::ROFS),
-        ),
-        (
-            names
-                .open(bki, READ)
-                .unwrap()
-                .set_modified(SystemTime::now()),
-            Err(Errno::ROFS),
-        ),
+        (names.remove_dir("/usr/share/pg/timezonesets"), Err(Errno::ROFS)),
+        (names.open(bki, READ).unwrap().set_modified(SystemTime::now()), Err(Errno::ROFS)),
         (names.open(bki, READ).unwrap().set_len(0), Err(Errno::INVAL)),
     ]
     .into_iter()
@@ -202,10 +141,7 @@ fn mounts_are_kept_apart() {
     put(&names, "/pgdata/base/1", "x");
     for (n, (result, expected)) in [
         (names.rename("/pgdata/base/1", "/tmp/1"), Err(Errno::XDEV)),
-        (
-            names.rename("/pgdata/base/1", "/spaces/one/1"),
-            Err(Errno::XDEV),
-        ),
+        (names.rename("/pgdata/base/1", "/spaces/one/1"), Err(Errno::XDEV)),
         (names.link("/pgdata/base/1", "/tmp/1"), Err(Errno::XDEV)),
         (names.rename("/pgdata/base/1", "/no/1"), Err(Errno::NOENT)),
         (names.rename("/pgdata/base/1", "/pgdata/base/../2"), Ok(())),
@@ -226,55 +162,34 @@ fn mounts_are_kept_apart() {
     let mut names = names;
     let again = names.mount("/pgdata/", Arc::new(Tree::new()), false);
     assert_eq!(again, Err(Errno::BUSY));
-    assert_eq!(
-        names.mount("/a/../b", Arc::new(Tree::new()), false),
-        Err(Errno::INVAL)
-    );
+    assert_eq!(names.mount("/a/../b", Arc::new(Tree::new()), false), Err(Errno::INVAL));
 }
 
 #[test]
 fn symlinks_between_mounts() {
     let (_temp, names) = namespace();
-    names
-        .symlink("/spaces/one", "/pgdata/pg_tblspc/16384")
-        .unwrap();
+    names.symlink("/spaces/one", "/pgdata/pg_tblspc/16384").unwrap();
     names.create_dir("/pgdata/pg_tblspc/16384/PG_17").unwrap();
     put(&names, "/pgdata/pg_tblspc/16384/PG_17/1", "in the space");
     assert_eq!(get(&names, "/spaces/one/PG_17/1").unwrap(), "in the space");
     assert_eq!(list(&names, "/pgdata/pg_tblspc/16384").unwrap(), "PG_17");
-    assert_eq!(
-        names.read_link("/pgdata/pg_tblspc/16384").unwrap(),
-        "/spaces/one"
-    );
-    names
-        .rename("/pgdata/pg_tblspc/16384/PG_17/1", "/spaces/one/2")
-        .unwrap();
-    assert_eq!(
-        get(&names, "/pgdata/pg_tblspc/16384/2").unwrap(),
-        "in the space"
-    );
+    assert_eq!(names.read_link("/pgdata/pg_tblspc/16384").unwrap(), "/spaces/one");
+    names.rename("/pgdata/pg_tblspc/16384/PG_17/1", "/spaces/one/2").unwrap();
+    assert_eq!(get(&names, "/pgdata/pg_tblspc/16384/2").unwrap(), "in the space");
     names.remove_file("/pgdata/pg_tblspc/16384/2").unwrap();
     // From the root, relative, through several mounts, and to the end of the chain of links.
     names.symlink("../pgdata/pg_tblspc", "/tmp/link").unwrap();
     put(&names, "/tmp/link/16384/3", "far");
     assert_eq!(get(&names, "/spaces/one/3").unwrap(), "far");
-    names
-        .symlink("/tmp/dangling-target", "/pgdata/dangling")
-        .unwrap();
+    names.symlink("/tmp/dangling-target", "/pgdata/dangling").unwrap();
     assert_eq!(get(&names, "/pgdata/dangling"), Err(Errno::NOENT));
     names.symlink("/pgdata/b", "/spaces/a").unwrap();
     names.symlink("/spaces/a", "/pgdata/b").unwrap();
     assert_eq!(get(&names, "/pgdata/b"), Err(Errno::LOOP));
     // The root has the directory of the mount point as well, but the mount is over it.
     names.symlink("/usr", "/tmp/usr").unwrap();
-    assert_eq!(
-        get(&names, "/tmp/usr/share/pg/postgres.bki").unwrap(),
-        "bki"
-    );
-    assert_eq!(
-        list(&names, "/tmp/usr/share/pg/").unwrap(),
-        "postgres.bki timezonesets"
-    );
+    assert_eq!(get(&names, "/tmp/usr/share/pg/postgres.bki").unwrap(), "bki");
+    assert_eq!(list(&names, "/tmp/usr/share/pg/").unwrap(), "postgres.bki timezonesets");
     // A link inside one mount is that mount's.
     names.symlink("/base", "/pgdata/link").unwrap();
     put(&names, "/pgdata/base/1", "x");
@@ -297,10 +212,7 @@ fn device_files() {
     assert_eq!(read("/dev/zero"), (600, [0; 600]));
     let (one, two) = (read("/dev/urandom"), read("/dev/urandom"));
     assert!(one.0 == 600 && one.1 != two.1 && one.1[300..] != [7; 300]);
-    assert_eq!(
-        names.metadata("/dev/null", true).unwrap().kind,
-        FileKind::CharacterDevice
-    );
+    assert_eq!(names.metadata("/dev/null", true).unwrap().kind, FileKind::CharacterDevice);
     for (result, errno) in [
         (names.open("/dev/new", CREATE).map(drop), Errno::ROFS),
         (names.open("/dev/new", READ).map(drop), Errno::NOENT),
@@ -308,14 +220,7 @@ fn device_files() {
         (names.open("/dev", WRITE).map(drop), Errno::ISDIR),
         (names.remove_file("/dev/null"), Errno::ROFS),
         (names.rename("/dev/null", "/dev/zero"), Errno::ROFS),
-        (
-            names
-                .open("/dev/null", READ)
-                .unwrap()
-                .write_at(&[], 0)
-                .map(drop),
-            Errno::BADF,
-        ),
+        (names.open("/dev/null", READ).unwrap().write_at(&[], 0).map(drop), Errno::BADF),
     ] {
         assert_eq!(result, Err(errno));
     }

@@ -32,9 +32,7 @@ impl Tree {
             };
             made.map_err(|_| ArchiveError::Invalid("entry that a tree cannot have"))?;
         }
-        Ok(Tree {
-            shared: Arc::new(Shared::new(names, Account::new(None))),
-        })
+        Ok(Tree { shared: Arc::new(Shared::new(names, Account::new(None))) })
     }
 }
 
@@ -44,18 +42,11 @@ pub(crate) fn entries(fs: &dyn FileSystem) -> FsResult<Vec<Entry>> {
     let mut entries = Vec::new();
     let mut todo = vec![String::new()];
     while let Some(dir) = todo.pop() {
-        let options = OpenOptions {
-            read: true,
-            directory: true,
-            ..OpenOptions::default()
-        };
+        let options = OpenOptions { read: true, directory: true, ..OpenOptions::default() };
         let listed = fs.open(&format!("/{dir}"), options)?.read_dir()?;
         for found in listed {
-            let path = if dir.is_empty() {
-                found.name.clone()
-            } else {
-                format!("{dir}/{}", found.name)
-            };
+            let path =
+                if dir.is_empty() { found.name.clone() } else { format!("{dir}/{}", found.name) };
             let body = match found.kind {
                 FileKind::Directory => {
                     todo.push(path.clone());
@@ -73,11 +64,7 @@ pub(crate) fn entries(fs: &dyn FileSystem) -> FsResult<Vec<Entry>> {
 }
 
 fn read_file(fs: &dyn FileSystem, path: &str) -> FsResult<Vec<u8>> {
-    let options = OpenOptions {
-        read: true,
-        no_follow: true,
-        ..OpenOptions::default()
-    };
+    let options = OpenOptions { read: true, no_follow: true, ..OpenOptions::default() };
     let file = fs.open(path, options)?;
     let len = usize::try_from(file.metadata()?.len).map_err(|_| Errno::FBIG)?;
     let mut bytes = vec![0; len];

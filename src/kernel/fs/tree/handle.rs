@@ -33,16 +33,8 @@ impl LiveFile {
         let Body::File(content) = &inode.body else {
             unreachable!("only regular files are opened as files");
         };
-        let body = LiveBody {
-            content: content.clone(),
-            times: inode.times,
-            dirty: false,
-        };
-        LiveFile {
-            number,
-            links: AtomicU64::new(inode.links),
-            body: RwLock::new(body),
-        }
+        let body = LiveBody { content: content.clone(), times: inode.times, dirty: false };
+        LiveFile { number, links: AtomicU64::new(inode.links), body: RwLock::new(body) }
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -102,12 +94,7 @@ impl FileHandle {
     ) -> FileHandle {
         let write = options.write || options.append;
         // As on the host, neither means reading.
-        FileHandle {
-            shared,
-            file,
-            read: options.read || !write,
-            write,
-        }
+        FileHandle { shared, file, read: options.read || !write, write }
     }
 
     /// `O_TRUNC`, which the host allows on a file opened for reading, too.
@@ -139,9 +126,7 @@ impl FileHandle {
         body.dirty = true;
         if self.file.links.load(Ordering::Relaxed) > 0 {
             dirty.insert(self.file.number);
-            let inode = names
-                .get_mut(self.file.number)
-                .expect("a file with links has an inode");
+            let inode = names.get_mut(self.file.number).expect("a file with links has an inode");
             inode.body = Body::File(Content::default());
         }
     }
@@ -177,8 +162,7 @@ impl File for FileHandle {
     }
 
     fn write_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> FsResult<usize> {
-        self.write(buffers, Some(offset))
-            .map(|(written, _)| written)
+        self.write(buffers, Some(offset)).map(|(written, _)| written)
     }
 
     fn append(&self, buffers: &[IoSlice<'_>]) -> FsResult<(usize, u64)> {
@@ -235,13 +219,8 @@ impl DirHandle {
 
 impl File for DirHandle {
     fn metadata(&self) -> FsResult<Metadata> {
-        let now = self
-            .shared
-            .metadata(&self.shared.names(), self.opened.inode);
-        Ok(now.unwrap_or(Metadata {
-            links: 0,
-            ..self.opened
-        }))
+        let now = self.shared.metadata(&self.shared.names(), self.opened.inode);
+        Ok(now.unwrap_or(Metadata { links: 0, ..self.opened }))
     }
 
     fn read_at(&self, _buffers: &mut [IoSliceMut<'_>], offset: u64) -> FsResult<usize> {

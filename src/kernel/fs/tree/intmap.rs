@@ -35,19 +35,13 @@ pub(super) struct IntMap<T> {
 
 impl<T> Clone for IntMap<T> {
     fn clone(&self) -> IntMap<T> {
-        IntMap {
-            root: Arc::clone(&self.root),
-            height: self.height,
-        }
+        IntMap { root: Arc::clone(&self.root), height: self.height }
     }
 }
 
 impl<T> Default for IntMap<T> {
     fn default() -> IntMap<T> {
-        IntMap {
-            root: Arc::new(Node::Leaf(array::from_fn(|_| None))),
-            height: 0,
-        }
+        IntMap { root: Arc::new(Node::Leaf(array::from_fn(|_| None))), height: 0 }
     }
 }
 

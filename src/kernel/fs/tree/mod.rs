@@ -161,26 +161,20 @@ impl Tree {
 
     fn with_limit(bytes: Option<u64>) -> Tree {
         let names = Names::new(SystemTime::now());
-        Tree {
-            shared: Arc::new(Shared::new(names, Account::new(bytes))),
-        }
+        Tree { shared: Arc::new(Shared::new(names, Account::new(bytes))) }
     }
 
     /// A tree with the same files, independent from now on. Costs a constant plus the files that
     /// were written since the last clone. Files open in `self` are not open in the clone.
     pub(crate) fn clone_tree(&self) -> Tree {
         let account = self.shared.account.relative();
-        Tree {
-            shared: Arc::new(Shared::new(self.freeze(), account)),
-        }
+        Tree { shared: Arc::new(Shared::new(self.freeze(), account)) }
     }
 
     /// [`Tree::clone_tree`], with another limit for what the clone writes (`None`: no limit).
     pub(crate) fn clone_with_capacity(&self, bytes: Option<u64>) -> Tree {
         let account = self.shared.account.relative().with_limit(bytes);
-        Tree {
-            shared: Arc::new(Shared::new(self.freeze(), account)),
-        }
+        Tree { shared: Arc::new(Shared::new(self.freeze(), account)) }
     }
 
     /// The names and contents of this instant.
@@ -189,16 +183,11 @@ impl Tree {
         let mut dirty = self.shared.dirty();
         let mut live = self.shared.live();
         if !dirty.is_empty() {
-            let files: Vec<_> = dirty
-                .drain()
-                .map(|number| Arc::clone(&live[&number]))
-                .collect();
+            let files: Vec<_> = dirty.drain().map(|number| Arc::clone(&live[&number])).collect();
             // All of them are locked before the first is read: see "Locks" above.
             let mut bodies: Vec<_> = files.iter().map(|file| (file, file.body_mut())).collect();
             for (file, body) in &mut bodies {
-                let inode = names
-                    .get_mut(file.number())
-                    .expect("a dirty file has a name");
+                let inode = names.get_mut(file.number()).expect("a dirty file has a name");
                 inode.times = body.times;
                 inode.body = Body::File(body.content.clone());
                 body.dirty = false;
@@ -319,9 +308,7 @@ impl FileSystem for Tree {
     fn rename(&self, from: &str, to: &str) -> FsResult<()> {
         let mut names = self.shared.names_mut();
         let replaced = names.rename(from, to)?;
-        let live = replaced
-            .as_ref()
-            .and_then(|replaced| self.shared.unlinked(replaced));
+        let live = replaced.as_ref().and_then(|replaced| self.shared.unlinked(replaced));
         drop(names);
         drop((replaced, live));
         Ok(())

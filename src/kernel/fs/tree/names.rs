@@ -21,11 +21,7 @@ pub(super) struct Times {
 
 impl Times {
     pub(super) fn all(time: SystemTime) -> Times {
-        Times {
-            accessed: time,
-            modified: time,
-            changed: time,
-        }
+        Times { accessed: time, modified: time, changed: time }
     }
 
     pub(super) fn touch(&mut self) {
@@ -94,10 +90,7 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn new(now: SystemTime) -> Names {
-        let mut names = Names {
-            inodes: IntMap::default(),
-            next: ROOT,
-        };
+        let mut names = Names { inodes: IntMap::default(), next: ROOT };
         names.insert(new_directory(ROOT, now));
         names
     }
@@ -118,10 +111,7 @@ impl Names {
     }
 
     fn body(&self, inode: u64) -> &Body {
-        &self
-            .get(inode)
-            .expect("a directory entry names an inode")
-            .body
+        &self.get(inode).expect("a directory entry names an inode").body
     }
 
     fn as_dir(&self, inode: u64) -> Option<&Directory> {
@@ -137,11 +127,7 @@ impl Names {
 
     fn dir_mut(&mut self, inode: u64) -> (&mut Directory, &mut u64, &mut Times) {
         match self.get_mut(inode) {
-            Some(Inode {
-                body: Body::Directory(dir),
-                links,
-                times,
-            }) => (dir, links, times),
+            Some(Inode { body: Body::Directory(dir), links, times }) => (dir, links, times),
             _ => unreachable!("resolution ends in directories"),
         }
     }
@@ -176,11 +162,7 @@ impl Names {
             let slash = !after.is_empty();
             match name {
                 "" => {
-                    let place = Place {
-                        dir,
-                        name: None,
-                        inode: Some(dir),
-                    };
+                    let place = Place { dir, name: None, inode: Some(dir) };
                     return Ok(Step::Done(place));
                 }
                 "." => {
@@ -201,21 +183,13 @@ impl Names {
                 if !tail.is_empty() {
                     return Err(Errno::NOENT);
                 }
-                let place = Place {
-                    dir,
-                    name: Some(name.into()),
-                    inode: None,
-                };
+                let place = Place { dir, name: Some(name.into()), inode: None };
                 return Ok(Step::Done(place));
             };
             match self.body(inode) {
                 Body::Symlink(target) if slash || ending.follow => {
                     let target = Arc::clone(target);
-                    return Ok(Step::Link {
-                        dir,
-                        target,
-                        rest: after.to_owned(),
-                    });
+                    return Ok(Step::Link { dir, target, rest: after.to_owned() });
                 }
                 Body::Directory(_) if slash => {
                     dir = inode;
@@ -224,11 +198,7 @@ impl Names {
                 _ if slash => return Err(Errno::NOTDIR),
                 _ => {
                     let name = Some(Arc::clone(stored));
-                    return Ok(Step::Done(Place {
-                        dir,
-                        name,
-                        inode: Some(inode),
-                    }));
+                    return Ok(Step::Done(Place { dir, name, inode: Some(inode) }));
                 }
             }
         }
@@ -292,11 +262,7 @@ impl Names {
     pub(super) fn create_file(&mut self, dir: u64, name: &str) -> u64 {
         let body = Body::File(Content::default());
         let times = Times::all(SystemTime::now());
-        let inode = self.insert(Inode {
-            links: 1,
-            times,
-            body,
-        });
+        let inode = self.insert(Inode { links: 1, times, body });
         self.enter(dir, name, inode);
         inode
     }
@@ -310,11 +276,7 @@ impl Names {
     ) -> FsResult<()> {
         let (dir, name) = self.new_name(path)?;
         let times = Times::all(time);
-        let inode = self.insert(Inode {
-            links: 1,
-            times,
-            body: Body::File(content),
-        });
+        let inode = self.insert(Inode { links: 1, times, body: Body::File(content) });
         self.enter(dir, name, inode);
         Ok(())
     }
@@ -338,11 +300,7 @@ impl Names {
         let (dir, name) = self.new_name(path)?;
         let times = Times::all(SystemTime::now());
         let body = Body::Symlink(target.into());
-        let inode = self.insert(Inode {
-            links: 1,
-            times,
-            body,
-        });
+        let inode = self.insert(Inode { links: 1, times, body });
         self.enter(dir, name, inode);
         Ok(())
     }
@@ -415,11 +373,7 @@ impl Names {
         inode.links -= 1;
         let links = inode.links;
         let removed = (links == 0).then(|| self.inodes.remove(number)).flatten();
-        Unlinked {
-            number,
-            links,
-            _removed: removed,
-        }
+        Unlinked { number, links, _removed: removed }
     }
 
     /// Returns the file that lost a name by it.
@@ -509,14 +463,7 @@ pub(super) struct Unlinked {
 }
 
 fn new_directory(parent: u64, now: SystemTime) -> Inode {
-    let body = Body::Directory(Directory {
-        parent,
-        entries: BTreeMap::new(),
-    });
+    let body = Body::Directory(Directory { parent, entries: BTreeMap::new() });
     // Its name, and its own `.`.
-    Inode {
-        links: 2,
-        times: Times::all(now),
-        body,
-    }
+    Inode { links: 2, times: Times::all(now), body }
 }

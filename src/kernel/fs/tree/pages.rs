@@ -54,28 +54,17 @@ pub(super) struct Account {
 impl Account {
     pub(super) fn new(limit_bytes: Option<u64>) -> Account {
         let limit = limit_bytes.map(|bytes| bytes / PAGE as u64);
-        Account {
-            limit,
-            used: AtomicU64::new(0),
-            family: Arc::default(),
-        }
+        Account { limit, used: AtomicU64::new(0), family: Arc::default() }
     }
 
     /// For a clone: the same limit for pages of its own.
     pub(super) fn relative(&self) -> Account {
         let family = Arc::clone(&self.family);
-        Account {
-            limit: self.limit,
-            used: AtomicU64::new(0),
-            family,
-        }
+        Account { limit: self.limit, used: AtomicU64::new(0), family }
     }
 
     pub(super) fn with_limit(self, limit_bytes: Option<u64>) -> Account {
-        Account {
-            limit: limit_bytes.map(|bytes| bytes / PAGE as u64),
-            ..self
-        }
+        Account { limit: limit_bytes.map(|bytes| bytes / PAGE as u64), ..self }
     }
 
     #[allow(dead_code, reason = "for statistics")]
@@ -155,11 +144,9 @@ impl Page {
     fn bytes(&self) -> &[u8] {
         match self {
             Page::Hole | Page::Reserved(_) => &[],
-            Page::Shared {
-                backing,
-                offset,
-                len,
-            } => &backing.bytes()[*offset..*offset + usize::from(*len)],
+            Page::Shared { backing, offset, len } => {
+                &backing.bytes()[*offset..*offset + usize::from(*len)]
+            }
             Page::Owned(page) => &page.data,
         }
     }
@@ -186,13 +173,8 @@ impl Page {
             return self.reserve(account);
         }
         let charge = self.take_charge(account)?;
-        let mut page = Arc::new(OwnedPage {
-            data: ZEROS,
-            _charge: charge,
-        });
-        let data = &mut Arc::get_mut(&mut page)
-            .expect("nobody else has the new page yet")
-            .data;
+        let mut page = Arc::new(OwnedPage { data: ZEROS, _charge: charge });
+        let data = &mut Arc::get_mut(&mut page).expect("nobody else has the new page yet").data;
         if !whole {
             let old = self.bytes();
             data[..old.len()].copy_from_slice(old);
@@ -239,10 +221,7 @@ impl Page {
                 None => {
                     let mut data = ZEROS;
                     data[..len].copy_from_slice(&page.data[..len]);
-                    *page = Arc::new(OwnedPage {
-                        data,
-                        _charge: Charge::forced(account),
-                    });
+                    *page = Arc::new(OwnedPage { data, _charge: Charge::forced(account) });
                 }
             },
         }
@@ -283,11 +262,7 @@ impl Content {
         };
         for page in pages {
             chunk.push(match page {
-                Some((offset, len)) => Page::Shared {
-                    backing: Arc::clone(backing),
-                    offset,
-                    len,
-                },
+                Some((offset, len)) => Page::Shared { backing: Arc::clone(backing), offset, len },
                 None => Page::Hole,
             });
             if chunk.len() == CHUNK {
@@ -297,10 +272,7 @@ impl Content {
         if !chunk.is_empty() {
             finish(&mut chunk);
         }
-        Content {
-            len,
-            chunks: Arc::new(chunks),
-        }
+        Content { len, chunks: Arc::new(chunks) }
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -308,10 +280,7 @@ impl Content {
     }
 
     fn page(&self, number: usize) -> Option<&Page> {
-        self.chunks
-            .get(number / CHUNK)?
-            .as_ref()?
-            .get(number % CHUNK)
+        self.chunks.get(number / CHUNK)?.as_ref()?.get(number % CHUNK)
     }
 
     fn page_mut(&mut self, number: usize) -> &mut Page {
@@ -409,10 +378,7 @@ impl Content {
         len: u64,
         account: &Arc<Account>,
     ) -> FsResult<()> {
-        let end = offset
-            .checked_add(len)
-            .filter(|end| *end <= LEN_MAX)
-            .ok_or(Errno::FBIG)?;
+        let end = offset.checked_add(len).filter(|end| *end <= LEN_MAX).ok_or(Errno::FBIG)?;
         if account.limit.is_some() {
             let (first, _, _) = piece(offset, 0);
             let (last, start, _) = piece(end, 0);

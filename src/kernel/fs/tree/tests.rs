@@ -18,29 +18,12 @@ pub(super) const READ: OpenOptions = OpenOptions {
     directory: false,
     no_follow: false,
 };
-pub(super) const WRITE: OpenOptions = OpenOptions {
-    write: true,
-    ..READ
-};
-pub(super) const CREATE: OpenOptions = OpenOptions {
-    create: true,
-    ..WRITE
-};
+pub(super) const WRITE: OpenOptions = OpenOptions { write: true, ..READ };
+pub(super) const CREATE: OpenOptions = OpenOptions { create: true, ..WRITE };
 
 pub(super) fn put(fs: &dyn FileSystem, path: &str, bytes: &[u8]) {
-    let file = fs
-        .open(
-            path,
-            OpenOptions {
-                truncate: true,
-                ..CREATE
-            },
-        )
-        .unwrap();
-    assert_eq!(
-        file.write_at(&[IoSlice::new(bytes)], 0).unwrap(),
-        bytes.len()
-    );
+    let file = fs.open(path, OpenOptions { truncate: true, ..CREATE }).unwrap();
+    assert_eq!(file.write_at(&[IoSlice::new(bytes)], 0).unwrap(), bytes.len());
 }
 
 pub(super) fn get_handle(file: &dyn File) -> Vec<u8> {
@@ -113,8 +96,7 @@ fn symlinks_stop_at_forty() {
     let tree = Tree::new();
     put(&tree, "l0", b"end");
     for n in 1..=41 {
-        tree.symlink(&format!("l{}", n - 1), &format!("l{n}"))
-            .unwrap();
+        tree.symlink(&format!("l{}", n - 1), &format!("l{n}")).unwrap();
     }
     assert_eq!(get(&tree, "l40").unwrap(), b"end");
     assert_eq!(get(&tree, "l41"), Err(Errno::LOOP));
@@ -143,10 +125,7 @@ fn holes_and_tails() {
     for (offset, errno) in [(pages::LEN_MAX, Errno::FBIG), (1 << 63, Errno::INVAL)] {
         assert_eq!(file.write_at(&[IoSlice::new(b"x")], offset), Err(errno));
     }
-    assert_eq!(
-        file.write_at(&[IoSlice::new(b"xyz")], pages::LEN_MAX - 1),
-        Ok(1)
-    );
+    assert_eq!(file.write_at(&[IoSlice::new(b"xyz")], pages::LEN_MAX - 1), Ok(1));
     assert_eq!(file.set_len(pages::LEN_MAX + 1), Err(Errno::FBIG));
     assert_eq!(file.allocate(u64::MAX >> 1, 1), Err(Errno::FBIG));
 }
@@ -159,20 +138,14 @@ fn capacity() {
     let five = [1u8; 5 * 8192];
     assert_eq!(file.write_at(&[IoSlice::new(&five)], 0), Ok(4 * 8192));
     assert_eq!(file.metadata().unwrap().len, 4 * 8192);
-    assert_eq!(
-        file.write_at(&[IoSlice::new(&page)], 4 * 8192),
-        Err(Errno::NOSPC)
-    );
+    assert_eq!(file.write_at(&[IoSlice::new(&page)], 4 * 8192), Err(Errno::NOSPC));
     assert_eq!(file.allocate(4 * 8192, 1), Err(Errno::NOSPC));
     // Overwriting needs no space, and shrinking gives some back.
     assert_eq!(file.write_at(&[IoSlice::new(&page)], 8192), Ok(8192));
     file.set_len(2 * 8192).unwrap();
     // What is reserved, by posix_fallocate or by zeros, can be written later.
     file.allocate(2 * 8192, 8192).unwrap();
-    assert_eq!(
-        file.write_at(&[IoSlice::new(&[0; 8192])], 3 * 8192),
-        Ok(8192)
-    );
+    assert_eq!(file.write_at(&[IoSlice::new(&[0; 8192])], 3 * 8192), Ok(8192));
     let other = tree.open("other", CREATE).unwrap();
     assert_eq!(other.write_at(&[IoSlice::new(b"x")], 0), Err(Errno::NOSPC));
     assert_eq!(file.write_at(&[IoSlice::new(&page)], 3 * 8192), Ok(8192));
@@ -204,13 +177,9 @@ fn zeros_are_holes() {
     let tree = Tree::new();
     let file = tree.open("wal", CREATE).unwrap();
     for n in 0..16 {
-        file.write_at(&[IoSlice::new(&[0; 65536])], n * 65536)
-            .unwrap();
+        file.write_at(&[IoSlice::new(&[0; 65536])], n * 65536).unwrap();
     }
-    assert_eq!(
-        (tree.owned_bytes(), file.metadata().unwrap().len),
-        (0, 1 << 20)
-    );
+    assert_eq!((tree.owned_bytes(), file.metadata().unwrap().len), (0, 1 << 20));
     file.write_at(&[IoSlice::new(&[1; 8192])], 8192).unwrap();
     file.write_at(&[IoSlice::new(&[0; 8192])], 8192).unwrap();
     assert!(get_handle(&*file).iter().all(|byte| *byte == 0));
@@ -226,32 +195,18 @@ fn threads() {
         for writer in 1..=4u8 {
             let tree = Arc::clone(&tree);
             scope.spawn(move || {
-                let log = tree
-                    .open(
-                        "log",
-                        OpenOptions {
-                            append: true,
-                            ..READ
-                        },
-                    )
-                    .unwrap();
+                let log = tree.open("log", OpenOptions { append: true, ..READ }).unwrap();
                 let relation = tree.open("relation", WRITE).unwrap();
                 let mut random = Xorshift(u64::from(writer) * 7919);
                 for n in 0..500 {
                     log.append(&[IoSlice::new(&[writer; 100])]).unwrap();
                     let block = random.below(4) * 8192;
-                    relation
-                        .write_at(&[IoSlice::new(&[writer; 8192])], block)
-                        .unwrap();
+                    relation.write_at(&[IoSlice::new(&[writer; 8192])], block).unwrap();
                     let mut read = [0; 8192];
-                    relation
-                        .read_at(&mut [IoSliceMut::new(&mut read)], block)
-                        .unwrap();
+                    relation.read_at(&mut [IoSliceMut::new(&mut read)], block).unwrap();
                     assert!(read.iter().all(|byte| *byte == read[0]));
                     let name = format!("tmp{}", random.below(8));
-                    let _ = tree
-                        .open(&name, CREATE)
-                        .map(|file| file.append(&[IoSlice::new(b"x")]));
+                    let _ = tree.open(&name, CREATE).map(|file| file.append(&[IoSlice::new(b"x")]));
                     if n % 3 == 0 {
                         let _ = tree.remove_file(&name);
                         let _ = tree.rename("tmp0", &name);
@@ -260,10 +215,7 @@ fn threads() {
             });
         }
         let tree = Arc::clone(&tree);
-        scope
-            .spawn(move || (0..50).map(|_| tree.clone_tree()).collect::<Vec<_>>())
-            .join()
-            .unwrap()
+        scope.spawn(move || (0..50).map(|_| tree.clone_tree()).collect::<Vec<_>>()).join().unwrap()
     });
     for tree in clones.iter().chain([&*tree]) {
         let log = get(tree, "log").unwrap();

@@ -5,10 +5,7 @@ use crate::kernel::fs::archive::{self, Archive, ArchiveError, Entry, EntryBody};
 use crate::kernel::fs::tree::frozen::entries;
 
 fn entry(path: &str, body: EntryBody) -> Entry {
-    Entry {
-        path: path.to_owned(),
-        body,
-    }
+    Entry { path: path.to_owned(), body }
 }
 
 fn file(path: &str, bytes: impl Into<Vec<u8>>) -> Entry {
@@ -25,9 +22,7 @@ fn link(path: &str, target: &str) -> Entry {
 
 fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut random = Xorshift(seed);
-    (0..len)
-        .map(|_| random.next().to_le_bytes()[3] | 1)
-        .collect()
+    (0..len).map(|_| random.next().to_le_bytes()[3] | 1).collect()
 }
 
 fn sample() -> Vec<Entry> {
@@ -103,9 +98,7 @@ fn write_on_archive() {
     let template = Tree::from_archive(Shared(Arc::clone(&bytes))).unwrap();
     let (one, two) = (template.clone_tree(), template.clone_tree());
     let large = one.open("base/large", WRITE).unwrap();
-    large
-        .write_at(&[IoSlice::new(b"changed")], 299 * 8192 - 3)
-        .unwrap();
+    large.write_at(&[IoSlice::new(b"changed")], 299 * 8192 - 3).unwrap();
     assert_eq!(one.owned_bytes(), 2 * 8192);
     let mut expected = noise(2, 300 * 8192 + 1);
     expected[299 * 8192 - 3..][..7].copy_from_slice(b"changed");
@@ -192,35 +185,19 @@ fn forged_archives_do_no_harm() {
 fn refused_entries() {
     for (entries, reason) in [
         (vec![file("a/b", [])], "its directory is not there"),
-        (
-            vec![file("a", []), file("a/b", [])],
-            "its directory is not there",
-        ),
+        (vec![file("a", []), file("a/b", [])], "its directory is not there"),
         (vec![file("a", []), dir("a")], "it is there twice"),
         (vec![dir("")], "path is empty or too long"),
         (vec![dir("/a")], "path has a name that no file can have"),
-        (
-            vec![dir("a"), dir("a/")],
-            "path has a name that no file can have",
-        ),
+        (vec![dir("a"), dir("a/")], "path has a name that no file can have"),
         (vec![dir("..")], "path has a name that no file can have"),
-        (
-            vec![file(&"n".repeat(256), [])],
-            "path has a name that no file can have",
-        ),
-        (
-            vec![link("a", "")],
-            "symlink has a target that none can have",
-        ),
+        (vec![file(&"n".repeat(256), [])], "path has a name that no file can have"),
+        (vec![link("a", "")], "symlink has a target that none can have"),
     ] {
         match archive::write(entries) {
             Err(ArchiveError::Entry { reason: found, .. }) => assert_eq!(found, reason),
             other => panic!("{reason}: {other:?}"),
         }
     }
-    assert!(
-        entries(&Tree::from_archive(archive::write([]).unwrap()).unwrap())
-            .unwrap()
-            .is_empty()
-    );
+    assert!(entries(&Tree::from_archive(archive::write([]).unwrap()).unwrap()).unwrap().is_empty());
 }

@@ -61,18 +61,14 @@ fn forks_of_forks() {
         for _ in 0..20 {
             let name = format!("f{}", random.below(30));
             if random.below(4) == 0 {
-                assert_eq!(
-                    tree.remove_file(&name).is_ok(),
-                    model.remove(&name).is_some()
-                );
+                assert_eq!(tree.remove_file(&name).is_ok(), model.remove(&name).is_some());
                 continue;
             }
             let file = tree.open(&name, CREATE).unwrap();
             let bytes = model.entry(name).or_default();
             let offset = usize::try_from(random.below(30_000)).unwrap();
             let data = vec![random.next().to_le_bytes()[0]; 10_000];
-            file.write_at(&[IoSlice::new(&data)], offset as u64)
-                .unwrap();
+            file.write_at(&[IoSlice::new(&data)], offset as u64).unwrap();
             bytes.resize(bytes.len().max(offset + data.len()), 0);
             bytes[offset..offset + data.len()].copy_from_slice(&data);
         }
@@ -96,15 +92,9 @@ fn idle_clones_touch_nothing() {
     }
     assert_eq!(tree.shared.dirty().len(), 100);
     drop(tree.clone_tree());
-    assert_eq!(
-        (tree.shared.dirty().len(), tree.shared.live().len()),
-        (0, 0)
-    );
+    assert_eq!((tree.shared.dirty().len(), tree.shared.live().len()), (0, 0));
     get(&tree, "f1").unwrap();
-    assert_eq!(
-        (tree.shared.dirty().len(), tree.shared.live().len()),
-        (0, 1)
-    );
+    assert_eq!((tree.shared.dirty().len(), tree.shared.live().len()), (0, 1));
 }
 
 /// The write-ahead rule: whoever sees the later of two writes, in another file, sees the earlier.
@@ -119,10 +109,7 @@ fn a_clone_is_one_instant() {
         |tree: &Tree, name: &str| u64::from_le_bytes(get(tree, name).unwrap().try_into().unwrap());
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let (log, data) = (
-                tree.open("log", WRITE).unwrap(),
-                tree.open("data", WRITE).unwrap(),
-            );
+            let (log, data) = (tree.open("log", WRITE).unwrap(), tree.open("data", WRITE).unwrap());
             for n in 1..=20_000u64 {
                 log.write_at(&[IoSlice::new(&n.to_le_bytes())], 0).unwrap();
                 data.write_at(&[IoSlice::new(&n.to_le_bytes())], 0).unwrap();

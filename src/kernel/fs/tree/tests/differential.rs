@@ -6,20 +6,8 @@ use super::*;
 use crate::kernel::fs::{FileKind, HostDir};
 
 const NAMES: &[&str] = &["a", "b", "c", "d"];
-const TARGETS: &[&str] = &[
-    "a",
-    "b",
-    "../c",
-    "/a/b",
-    "a/",
-    "/",
-    ".",
-    "..",
-    "../../../a",
-    "d/c",
-    "no/where",
-    "/d/..",
-];
+const TARGETS: &[&str] =
+    &["a", "b", "../c", "/a/b", "a/", "/", ".", "..", "../../../a", "d/c", "no/where", "/d/.."];
 
 fn path(random: &mut Xorshift) -> String {
     let mut path = String::new();
@@ -64,29 +52,20 @@ fn options(random: &mut Xorshift) -> OpenOptions {
 /// What of the attributes both sides can agree on.
 fn comparable(metadata: Metadata) -> (FileKind, Option<(u64, u64)>) {
     let is_dir = metadata.kind == FileKind::Directory;
-    (
-        metadata.kind,
-        (!is_dir).then_some((metadata.len, metadata.links)),
-    )
+    (metadata.kind, (!is_dir).then_some((metadata.len, metadata.links)))
 }
 
 fn names(file: &dyn File) -> FsResult<Vec<(String, FileKind)>> {
-    let mut entries: Vec<_> = file
-        .read_dir()?
-        .into_iter()
-        .map(|entry| (entry.name, entry.kind))
-        .collect();
+    let mut entries: Vec<_> =
+        file.read_dir()?.into_iter().map(|entry| (entry.name, entry.kind)).collect();
     entries.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(entries)
 }
 
 /// All names below `path` with what they are.
 fn state(fs: &dyn FileSystem, path: &str, out: &mut Vec<(String, String)>) {
-    for (name, kind) in names(
-        &*fs.open(if path.is_empty() { "/" } else { path }, READ)
-            .unwrap(),
-    )
-    .unwrap()
+    for (name, kind) in
+        names(&*fs.open(if path.is_empty() { "/" } else { path }, READ).unwrap()).unwrap()
     {
         let path = format!("{path}/{name}");
         let what = match kind {
@@ -160,10 +139,7 @@ fn use_name(
         return (say(&a), say(&b), a.ok().zip(b.ok()));
     }
     let each = |fs: &dyn FileSystem| match kind {
-        3 => format!(
-            "stat {one} {follow} {:?}",
-            fs.metadata(&one, follow).map(comparable)
-        ),
+        3 => format!("stat {one} {follow} {:?}", fs.metadata(&one, follow).map(comparable)),
         4 => format!("mkdir {one} {:?}", fs.create_dir(&one)),
         5 => format!("rmdir {one} {:?}", fs.remove_dir(&one)),
         6 => format!("unlink {one} {:?}", fs.remove_file(&one)),
@@ -181,11 +157,7 @@ fn host_and_tree_agree() {
     for seed in 1..=12u64 {
         let temp = tempfile::tempdir().unwrap();
         let host = HostDir::open(temp.path()).unwrap();
-        let host = if seed % 2 == 0 {
-            host
-        } else {
-            host.without_openat2()
-        };
+        let host = if seed % 2 == 0 { host } else { host.without_openat2() };
         let mut tree = Tree::new();
         let mut random = Xorshift(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut open: Vec<Pair> = Vec::new();
@@ -209,10 +181,7 @@ fn host_and_tree_agree() {
             let verb = a.split(' ').next().unwrap();
             let result = a.rsplit(' ').next().unwrap();
             *seen
-                .entry(format!(
-                    "{verb} {}",
-                    if a.contains("Err") { result } else { "ok" }
-                ))
+                .entry(format!("{verb} {}", if a.contains("Err") { result } else { "ok" }))
                 .or_default() += 1;
             // A clone with nothing open takes over now and then.
             if step % 500 == 499 {
@@ -247,9 +216,6 @@ fn host_and_tree_agree() {
         "read ok",
         "write ok",
     ] {
-        assert!(
-            seen.get(case).is_some_and(|count| *count > 3),
-            "{case}: {seen:#?}"
-        );
+        assert!(seen.get(case).is_some_and(|count| *count > 3), "{case}: {seen:#?}");
     }
 }
