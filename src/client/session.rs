@@ -464,18 +464,6 @@ impl Session {
         }
     }
 
-    /// Reads up to ReadyForQuery and hands out the first error.
-    pub(super) fn finish(&mut self) -> Result<(), Error> {
-        loop {
-            match self.next_event()? {
-                Event::Ready => return Ok(()),
-                Event::Error(error) => return Err(self.failed(error)),
-                Event::Message(Message::CommandComplete(_) | Message::NoData) => {}
-                other => return Err(self.unexpected(other)),
-            }
-        }
-    }
-
     // --- When the connection breaks ---
 
     /// The backend said that it ends.

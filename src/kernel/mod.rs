@@ -62,6 +62,7 @@ pub(crate) enum Stdio {
     /// No input; output and errors in lines to the sink.
     Lines(LineSink),
     /// The host process's own.
+    #[allow(dead_code, reason = "for xtask-run, which includes the kernel")]
     Inherit,
 }
 

@@ -17,11 +17,9 @@ use super::{Kernel, calls};
 
 /// Signals the kernel itself raises; the guest's numbers are Linux'.
 pub(crate) mod signal {
-    pub(crate) const QUIT: i32 = 3;
     pub(crate) const ABORT: i32 = 6;
     pub(crate) const KILL: i32 = 9;
     pub(crate) const SEGV: i32 = 11;
-    pub(crate) const ALARM: i32 = 14;
     pub(crate) const CHILD: i32 = 17;
     pub(crate) const INT: i32 = 2;
 }
