@@ -6,7 +6,7 @@ use pglite_oxide::{Error, MountAccess, Pglite};
 
 use crate::{sqlstate, text};
 
-const READ_ONLY: &str = "25006";
+const READ_ONLY: &str = "42501";
 const NO_FILE: &str = "58P01";
 
 #[test]
