@@ -1,6 +1,118 @@
-//! stub
-use std::process::ExitCode;
-use anyhow::Result;
+//! `cargo xtask perf`: how fast it is, beside native PostgreSQL of the same version in the same run.
+//!
+//! Every group of measurements is a child process of its own, so that none runs in the memory and on the warm
+//! caches of another. The child prints its rows as JSON; this process collects them and prints the table.
+
+mod bench;
+mod client;
+mod limits;
+mod memory;
+mod native;
+mod rows;
+mod servers;
+mod start;
+mod trips;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use self::native::NativeData;
+use self::rows::Row;
+use crate::args::Args;
+use crate::paths::Paths;
+
+const HELP: &str = "\
+cargo xtask perf [OPTIONS]: measurements, beside native PostgreSQL of the same version
+
+  --json FILE        write the rows to FILE too
+  --groups A,B,...   only these: start trips trips-pinned bench limits memory (default: all)
+  --rounds N         repetitions of each statement of bench.sql (default 5)
+";
+
+/// The command by which this program runs itself.
 pub(crate) const CHILD: &str = "perf-child";
-pub(crate) fn command(_args: &[String]) -> Result<ExitCode> { Ok(ExitCode::SUCCESS) }
-pub(crate) fn child(_args: &[String]) -> Result<ExitCode> { Ok(ExitCode::SUCCESS) }
+
+const GROUPS: &[&str] = &["start", "trips", "trips-pinned", "bench", "limits", "memory"];
+
+/// What a child is told.
+struct Setup {
+    /// Where the runtime is unpacked: warm, but not the user's own.
+    cache: PathBuf,
+    /// A directory of its own.
+    scratch: PathBuf,
+    native: NativeData,
+    rounds: usize,
+}
+
+pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
+    let mut args = Args::new(args);
+    if args.flag("--help") {
+        print!("{HELP}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let json = args.value("--json")?;
+    let groups = args.value("--groups")?.unwrap_or_else(|| GROUPS.join(","));
+    let rounds = args.number("--rounds", 5)?;
+    args.finish(HELP)?;
+
+    let dir = tempfile::tempdir()?;
+    NativeData::make(&Paths::find()?, &dir.path().join("native"))?;
+    let mut rows = Vec::new();
+    for group in groups.split(',') {
+        if !GROUPS.contains(&group) {
+            bail!("no such group: {group}\n\n{HELP}");
+        }
+        eprintln!("{group} ...");
+        rows.extend(run_group(group, dir.path(), rounds)?);
+    }
+    print!("{}", rows::table(&rows));
+    if let Some(path) = json {
+        std::fs::write(&path, serde_json::to_string_pretty(&rows)?)
+            .with_context(|| format!("cannot write {path}"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_group(group: &str, dir: &Path, rounds: usize) -> Result<Vec<Row>> {
+    let output = Command::new(std::env::current_exe()?)
+        .args([CHILD, group])
+        .arg(dir)
+        .arg(rounds.to_string())
+        .stderr(Stdio::inherit())
+        .output()?;
+    if !output.status.success() {
+        bail!("the measurement {group} failed ({})", output.status);
+    }
+    serde_json::from_slice(&output.stdout).with_context(|| format!("the rows of {group}"))
+}
+
+/// In the child: `perf-child GROUP DIR ROUNDS`, or what `start` runs in processes of its own.
+pub(crate) fn child(args: &[String]) -> Result<ExitCode> {
+    let [group, rest @ ..] = args else { bail!("{CHILD} needs a group") };
+    if group == start::FIRST_QUERY {
+        start::first_query(rest)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let [dir, rounds] = rest else { bail!("{CHILD} GROUP DIR ROUNDS") };
+    let dir = Path::new(dir);
+    let setup = Setup {
+        cache: dir.join("cache"),
+        scratch: dir.join(group),
+        native: NativeData::find(&Paths::find()?, &dir.join("native")),
+        rounds: rounds.parse()?,
+    };
+    std::fs::create_dir_all(&setup.scratch)?;
+    let rows = match group.as_str() {
+        "start" => start::measure(&setup)?,
+        "trips" => trips::measure(&setup, trips::Cpus::All)?,
+        "trips-pinned" => trips::measure(&setup, trips::Cpus::One)?,
+        "bench" => bench::measure(&setup)?,
+        "limits" => limits::measure(&setup)?,
+        "memory" => memory::measure(&setup)?,
+        _ => bail!("no such group: {group}"),
+    };
+    println!("{}", serde_json::to_string(&rows)?);
+    Ok(ExitCode::SUCCESS)
+}

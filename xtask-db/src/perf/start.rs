@@ -1,0 +1,188 @@
+//! Starting and ending: processes, databases, sessions.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use pglite_oxide::Pglite;
+
+use super::rows::{Row, median};
+use super::servers::{TEMPORARY, builder};
+use super::{CHILD, Setup};
+
+/// The child that opens one database, asks it one thing and says so.
+pub(super) const FIRST_QUERY: &str = "first-query";
+
+const GROUP: &str = "Start and end";
+
+const NEW_PROCESSES: usize = 15;
+const COLD: usize = 5;
+const IN_PROCESS: usize = 15;
+const PERSISTENT: usize = 9;
+
+pub(super) fn measure(setup: &Setup) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+
+    let cold = times(COLD, |round| {
+        let cache = setup.scratch.join(format!("cache{round}"));
+        let time = new_process(&cache, None)?;
+        std::fs::remove_dir_all(&cache)?;
+        Ok(time)
+    })?;
+    rows.push(Row::millis(GROUP, "new process, cache empty, temporary, first query", cold));
+    new_process(&setup.cache, None)?;
+    let warm = times(NEW_PROCESSES, |_| new_process(&setup.cache, None))?;
+    let name = "new process, cache warm, temporary, first query";
+    rows.push(Row::millis(GROUP, name, warm).target("<= 220 ms"));
+
+    rows.extend(in_process(setup)?);
+    rows.extend(persistent(setup)?);
+    Ok(rows)
+}
+
+fn times(count: usize, mut run: impl FnMut(usize) -> Result<Duration>) -> Result<Duration> {
+    let mut times = (0..count).map(&mut run).collect::<Result<Vec<_>>>()?;
+    Ok(median(&mut times))
+}
+
+/// `temporary()` in a process that has the runtime loaded; natively, that is `initdb` and a start.
+fn in_process(setup: &Setup) -> Result<Vec<Row>> {
+    let open = || -> Result<Pglite> {
+        let mut db = builder(setup).open()?;
+        select_1(&mut db)?;
+        Ok(db)
+    };
+    let (time, db) = timed(&open)?;
+    drop(db);
+    let mut rows = vec![Row::millis(GROUP, "first temporary + SELECT 1 of a process", time)];
+
+    let (mut opens, mut drops, mut closes) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..IN_PROCESS {
+        let (time, db) = timed(&open)?;
+        opens.push(time);
+        let start = Instant::now();
+        drop(db);
+        drops.push(start.elapsed());
+        let db = open()?;
+        let start = Instant::now();
+        db.close()?;
+        closes.push(start.elapsed());
+    }
+    let (mut native_opens, mut native_closes) = (Vec::new(), Vec::new());
+    for _ in 0..COLD {
+        let initdb = setup.native.initdb("temporary")?;
+        let start = Instant::now();
+        let (server, mut client) = setup.native.start_in("temporary", TEMPORARY)?;
+        client.simple("SELECT 1")?;
+        native_opens.push(initdb + start.elapsed());
+        native_closes.push(server.stop()?);
+        setup.native.remove("temporary")?;
+    }
+    let open = median(&mut opens);
+    rows.push(
+        Row::millis(GROUP, "temporary + SELECT 1 (native: initdb, start)", open)
+            .native_time(median(&mut native_opens))
+            .target("<= 150 ms"),
+    );
+    rows.push(Row::millis(GROUP, "drop of a temporary", median(&mut drops)));
+    rows.push(
+        Row::millis(GROUP, "close of a temporary", median(&mut closes))
+            .native_time(median(&mut native_closes)),
+    );
+    Ok(rows)
+}
+
+fn persistent(setup: &Setup) -> Result<Vec<Row>> {
+    let path = setup.scratch.join("db");
+    let open = || -> Result<Pglite> {
+        let mut db = builder(setup).path(&path).open()?;
+        select_1(&mut db)?;
+        Ok(db)
+    };
+    let (mut firsts, mut opens, mut closes) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..COLD {
+        if path.exists() {
+            std::fs::remove_dir_all(&path)?;
+        }
+        let (time, db) = timed(&open)?;
+        firsts.push(time);
+        db.close()?;
+    }
+    let (mut native_opens, mut native_closes) = (Vec::new(), Vec::new());
+    for _ in 0..PERSISTENT {
+        let (time, db) = timed(&open)?;
+        opens.push(time);
+        let start = Instant::now();
+        db.close()?;
+        closes.push(start.elapsed());
+
+        let (time, (server, client)) = timed(|| {
+            let (server, mut client) = setup.native.start(&[])?;
+            client.simple("SELECT 1")?;
+            Ok((server, client))
+        })?;
+        native_opens.push(time);
+        client.close()?;
+        native_closes.push(server.stop()?);
+    }
+    let process = times(PERSISTENT, |_| new_process(&setup.cache, Some(&path)))?;
+    Ok(vec![
+        Row::millis(GROUP, "first open of a directory (makes it, syncs it) + SELECT 1", median(&mut firsts)),
+        Row::millis(GROUP, "open of a closed directory + SELECT 1 (native: start)", median(&mut opens))
+            .native_time(median(&mut native_opens)),
+        Row::millis(GROUP, "close of a directory", median(&mut closes))
+            .native_time(median(&mut native_closes)),
+        Row::millis(GROUP, "new process, open of a directory after a crash + SELECT 1", process),
+    ])
+}
+
+fn timed<T>(run: impl FnOnce() -> Result<T>) -> Result<(Duration, T)> {
+    let start = Instant::now();
+    let value = run()?;
+    Ok((start.elapsed(), value))
+}
+
+fn select_1(db: &mut Pglite) -> Result<()> {
+    let row = db.query_one("SELECT 1", &[])?;
+    if row.get::<_, i32>(0) != 1 {
+        bail!("SELECT 1 is not 1");
+    }
+    Ok(())
+}
+
+/// From the start of a process to the answer it has got.
+fn new_process(cache: &Path, path: Option<&Path>) -> Result<Duration> {
+    let start = Instant::now();
+    let mut child = Command::new(std::env::current_exe()?)
+        .args([CHILD, FIRST_QUERY])
+        .arg(cache)
+        .args(path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut line = String::new();
+    let stdout = child.stdout.take().context("the output is not a pipe")?;
+    BufReader::new(stdout).read_line(&mut line)?;
+    let time = start.elapsed();
+    let status = child.wait()?;
+    if line.trim() != "1" || !status.success() {
+        bail!("a new process gave {line:?} and {status}");
+    }
+    Ok(time)
+}
+
+/// In that process: `first-query CACHE [DIR]`. It ends as a program does that forgets to close.
+pub(super) fn first_query(args: &[String]) -> Result<()> {
+    let mut options = match args.first() {
+        Some(cache) => Pglite::builder().cache_dir(cache),
+        None => bail!("{FIRST_QUERY} CACHE [DIR]"),
+    };
+    if let Some(path) = args.get(1) {
+        options = options.path(path);
+    }
+    let mut db = options.open()?;
+    println!("{}", db.query_one("SELECT 1", &[])?.get::<_, i32>(0));
+    Ok(())
+}
