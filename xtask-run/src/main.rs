@@ -4,7 +4,7 @@
 //! drives the guest's `postgres` through it when the template database is made. It includes the
 //! library's kernel as it is, so that the library needs no interface for it.
 
-#[allow(dead_code, reason = "a program that is not a server uses part of the kernel")]
+#[allow(dead_code, unused_imports, reason = "a program that is not a server uses part of it")]
 #[path = "../../src/kernel/mod.rs"]
 mod kernel;
 

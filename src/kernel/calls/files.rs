@@ -58,11 +58,11 @@ pub(super) fn modified_time(which: u32, modified: u64) -> Option<SystemTime> {
 const MAX_VECTORS: u32 = 1024;
 
 /// The buffers of a vectored call.
-pub(super) fn vectors<'a>(
-    context: &'a Context,
+pub(super) fn vectors(
+    context: &Context,
     vectors: u32,
     count: u32,
-) -> Result<Vec<&'a mut [u8]>, Errno> {
+) -> Result<Vec<&mut [u8]>, Errno> {
     if count > MAX_VECTORS {
         return Err(Errno::INVAL);
     }
