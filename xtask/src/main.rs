@@ -5,7 +5,8 @@ mod native;
 mod paths;
 mod process;
 
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Result, bail};
 
@@ -21,6 +22,8 @@ Maintainer commands of pglite-oxide.
   cargo xtask assets check             do the committed assets match their inputs? (needs no toolchain)
   cargo xtask assets steps             list the steps of the build
   cargo xtask native build             native PostgreSQL of the same version, for initdb and comparisons
+  cargo xtask regress [OPTIONS]        PostgreSQL's own regression tests (--help lists the options)
+  cargo xtask perf [OPTIONS]           measurements, beside the native PostgreSQL (--help lists the options)
 
 `assets build` needs Debian, root and network. It works in $PGLITE_OXIDE_BUILD
 (default /var/cache/pglite-oxide-build); the log of each step is in logs/ there.
@@ -45,7 +48,15 @@ fn run(args: &[String]) -> Result<()> {
         ["assets", "check"] => assets::check()?,
         ["assets", "steps"] => assets::print_steps(),
         ["native", "build"] => native::build_command()?,
+        ["regress" | "perf", ..] => bail!("{} cannot be run: {}", words[0], run_database_command(args)),
         _ => bail!("no such command: {}\n\n{HELP}", args.join(" ")),
     }
     Ok(())
+}
+
+/// Commands that open databases are those of a package of their own, which needs the assets that this one makes.
+/// Returns only if it cannot be run.
+fn run_database_command(args: &[String]) -> std::io::Error {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    Command::new(cargo).args(["run", "--quiet", "--release", "--package", "xtask-db", "--"]).args(args).exec()
 }
