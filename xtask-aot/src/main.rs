@@ -39,10 +39,7 @@ fn main() -> Result<()> {
     let mut paths = Vec::new();
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
-        let mut value = || {
-            args.next()
-                .with_context(|| format!("{arg} needs a value\n{USAGE}"))
-        };
+        let mut value = || args.next().with_context(|| format!("{arg} needs a value\n{USAGE}"));
         match arg.as_str() {
             "--compiler" => {
                 compiler = match value()?.as_str() {
@@ -56,17 +53,13 @@ fn main() -> Result<()> {
             _ => paths.push(PathBuf::from(arg)),
         }
     }
-    let [input, output] = paths.as_slice() else {
-        bail!("{USAGE}")
-    };
+    let [input, output] = paths.as_slice() else { bail!("{USAGE}") };
 
     let wasm = std::fs::read(input).with_context(|| format!("cannot read {}", input.display()))?;
     let engine = engine(compiler, target(&triple)?)?;
     let start = Instant::now();
     let module = Module::new(&engine, &wasm).context("the module does not compile")?;
-    let artifact = module
-        .serialize()
-        .context("the artifact cannot be serialized")?;
+    let artifact = module.serialize().context("the artifact cannot be serialized")?;
     std::fs::write(output, &artifact)
         .with_context(|| format!("cannot write {}", output.display()))?;
     eprintln!(
@@ -80,9 +73,7 @@ fn main() -> Result<()> {
 }
 
 fn target(triple: &str) -> Result<Target> {
-    let triple: Triple = triple
-        .parse()
-        .map_err(|error| anyhow::anyhow!("{triple}: {error}"))?;
+    let triple: Triple = triple.parse().map_err(|error| anyhow::anyhow!("{triple}: {error}"))?;
     let cpu = match triple.architecture {
         wasmer::sys::Architecture::X86_64 => X86_64_V2.into_iter().collect(),
         _ => CpuFeature::set(),
@@ -111,9 +102,7 @@ fn engine(compiler: Compiler, target: Target) -> Result<Engine> {
         #[cfg(feature = "cranelift")]
         Compiler::Cranelift => {
             let mut cranelift = wasmer::sys::Cranelift::default();
-            cranelift
-                .opt_level(wasmer::sys::CraneliftOptLevel::Speed)
-                .experimental_artifact(true);
+            cranelift.opt_level(wasmer::sys::CraneliftOptLevel::Speed).experimental_artifact(true);
             // Cranelift refuses a feature set with tail calls; the guest has none.
             let mut features: Features = features::features();
             features.tail_call(false);
@@ -123,10 +112,7 @@ fn engine(compiler: Compiler, target: Target) -> Result<Engine> {
                 .engine()
                 .into())
         }
-        #[allow(
-            unreachable_patterns,
-            reason = "a compiler may be left out by features"
-        )]
+        #[allow(unreachable_patterns, reason = "a compiler may be left out by features")]
         _ => bail!("this xtask-aot was built without that compiler"),
     }
 }

@@ -22,12 +22,7 @@ const HOST_PACKAGES: &[(&str, &str)] = &[
 ];
 
 /// As the guest is configured, where that makes a difference in speed or features.
-const CONFIGURE: &[&str] = &[
-    "--without-readline",
-    "--without-icu",
-    "--without-zlib",
-    "CFLAGS=-O2",
-];
+const CONFIGURE: &[&str] = &["--without-readline", "--without-icu", "--without-zlib", "CFLAGS=-O2"];
 
 pub(crate) fn build_command() -> Result<()> {
     assets::run_named(&["root", "sources", "native"])
@@ -47,11 +42,7 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     assets::empty_dir(&build.paths.native())?;
     let tarball = sources_tarball(&build.paths, build.lock.source(POSTGRES)?);
     log.run(
-        Command::new("tar")
-            .arg("-C")
-            .arg(&tree)
-            .args(["--strip-components=1", "-xf"])
-            .arg(tarball),
+        Command::new("tar").arg("-C").arg(&tree).args(["--strip-components=1", "-xf"]).arg(tarball),
     )?;
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     // `make` refuses some of the variables that cargo sets for its children.

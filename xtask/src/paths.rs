@@ -21,20 +21,14 @@ impl Paths {
             None => PathBuf::from("/var/cache/pglite-oxide-build"),
         };
         if !build.is_absolute() {
-            bail!(
-                "PGLITE_OXIDE_BUILD must be an absolute path, not {}",
-                build.display()
-            );
+            bail!("PGLITE_OXIDE_BUILD must be an absolute path, not {}", build.display());
         }
         let manifest = std::env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
         let Some(repo) = manifest.parent() else {
             bail!("{} has no parent directory", manifest.display())
         };
-        Ok(Self {
-            repo: repo.to_owned(),
-            build,
-        })
+        Ok(Self { repo: repo.to_owned(), build })
     }
 
     pub(crate) fn repo(&self, path: &str) -> PathBuf {

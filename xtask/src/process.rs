@@ -61,9 +61,7 @@ impl Log {
             .stderr(err)
             .output()
             .with_context(|| format!("cannot start {name}"))?;
-        self.file
-            .write_all(&output.stdout)
-            .context("cannot write the log")?;
+        self.file.write_all(&output.stdout).context("cannot write the log")?;
         if !output.status.success() {
             bail!(
                 "{name} failed ({}); the end of {}:\n{}",
@@ -97,25 +95,19 @@ pub(crate) fn is_root() -> bool {
 
 /// Installs host packages whose files are missing. `(package, a file or program of it)`.
 pub(crate) fn ensure_host_packages(packages: &[(&str, &str)], log: &mut Log) -> Result<()> {
-    let missing: Vec<&str> = packages
-        .iter()
-        .filter(|(_, probe)| {
-            if probe.starts_with('/') {
-                !Path::new(probe).exists()
-            } else {
-                !installed(probe)
-            }
-        })
-        .map(|(package, _)| *package)
-        .collect();
+    let missing: Vec<&str> =
+        packages
+            .iter()
+            .filter(|(_, probe)| {
+                if probe.starts_with('/') { !Path::new(probe).exists() } else { !installed(probe) }
+            })
+            .map(|(package, _)| *package)
+            .collect();
     if missing.is_empty() {
         return Ok(());
     }
     if !is_root() {
-        bail!(
-            "install these packages first (or run as root): {}",
-            missing.join(" ")
-        );
+        bail!("install these packages first (or run as root): {}", missing.join(" "));
     }
     log.run(Command::new("apt-get").arg("update"))?;
     log.run(

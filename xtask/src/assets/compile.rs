@@ -9,10 +9,8 @@ use crate::process::Log;
 /// Modules that are part of the main module: `(directory, library name)`. They are hot, and code in a side module
 /// runs up to twice as slow. Each names its magic block and its initialiser alike, so they are renamed to
 /// `library__symbol`, which is where the shim's `dlsym` looks.
-const MODULES: &[(&str, &str)] = &[
-    ("src/pl/plpgsql/src", "plpgsql"),
-    ("src/backend/snowball", "dict_snowball"),
-];
+const MODULES: &[(&str, &str)] =
+    &[("src/pl/plpgsql/src", "plpgsql"), ("src/backend/snowball", "dict_snowball")];
 
 /// The encoding conversions, each a module in a directory of its own below [`CONVERSIONS_DIR`]. A new one also needs
 /// its line in assets/wasix/conversions.h.

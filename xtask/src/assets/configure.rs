@@ -15,12 +15,7 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
         .text("compiler", &flags::compiler_script())
         .dir("include", &build.paths.repo("assets/wasix/include"))?;
     // The tests ask which functions there are, not what they do: another body is no reason to configure again.
-    for file in [
-        "shim/defined",
-        "shim/undefined",
-        "pg/configure",
-        "pg/src/template/wasix",
-    ] {
+    for file in ["shim/defined", "shim/undefined", "pg/configure", "pg/src/template/wasix"] {
         if work(file).exists() {
             key = key.file(file, &work(file))?;
         }

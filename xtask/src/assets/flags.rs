@@ -55,12 +55,8 @@ pub(crate) const CONFIGURE_CACHE: &[&str] = &[
 ];
 
 /// What the kernel and side modules need of the module.
-pub(crate) const EXPORTS: &[&str] = &[
-    "__stack_pointer",
-    "__c_longjmp",
-    "longjmp_args",
-    "aligned_alloc",
-];
+pub(crate) const EXPORTS: &[&str] =
+    &["__stack_pointer", "__c_longjmp", "longjmp_args", "aligned_alloc"];
 
 /// The linker's flags for the main module.
 pub(crate) const LINK: &[&str] = &[
@@ -81,11 +77,8 @@ pub(crate) const LINK: &[&str] = &[
 pub(crate) const WASM_OPT: &[&str] = &["-O2"];
 
 /// What the shipped module goes without: DWARF, names, producers. The copy for profiling keeps them.
-pub(crate) const STRIP: &[&str] = &[
-    "--strip-debug",
-    "--strip-producers",
-    "--strip-target-features",
-];
+pub(crate) const STRIP: &[&str] =
+    &["--strip-debug", "--strip-producers", "--strip-target-features"];
 
 /// The compiler as a program, for `configure`: the target is the compiler's, not an option that would be repeated
 /// in `pg_config`'s output. Without `--no-wasm-opt` clang runs binaryen after each link, which fails on configure's

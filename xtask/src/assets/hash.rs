@@ -21,9 +21,14 @@ impl Key {
         self
     }
 
-    /// Adds a file's content under a name that does not tell where the file is.
+    /// Adds a file's content under a name that does not tell where the file is. A Rust source
+    /// counts without what rustfmt changes: it makes no difference to what is built.
     pub(crate) fn file(self, name: &str, path: &Path) -> Result<Self> {
-        let content = read(path)?;
+        let content = if path.extension().is_some_and(|ending| ending == "rs") {
+            without_format(&read_text(path)?).into_bytes()
+        } else {
+            read(path)?
+        };
         Ok(self.text(name, &blake3::hash(&content).to_hex()))
     }
 
@@ -46,16 +51,23 @@ impl Key {
     }
 }
 
+/// A Rust source without comment lines and the characters that rustfmt adds and removes.
+fn without_format(source: &str) -> String {
+    source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .flat_map(str::chars)
+        .filter(|c| !c.is_whitespace() && !matches!(c, ',' | '{' | '}'))
+        .collect()
+}
+
 /// The files below a directory, relative to it, sorted.
 pub(crate) fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in WalkDir::new(dir).sort_by_file_name() {
         let entry = entry.with_context(|| format!("cannot list {}", dir.display()))?;
         if !entry.file_type().is_dir() {
-            let path = entry
-                .path()
-                .strip_prefix(dir)
-                .context("a file outside its directory")?;
+            let path = entry.path().strip_prefix(dir).context("a file outside its directory")?;
             found.push(path.to_owned());
         }
     }
@@ -132,9 +144,8 @@ pub(crate) fn sha256(path: &Path) -> Result<String> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
-        let n = file
-            .read(&mut buffer)
-            .with_context(|| format!("cannot read {}", path.display()))?;
+        let n =
+            file.read(&mut buffer).with_context(|| format!("cannot read {}", path.display()))?;
         if n == 0 {
             break;
         }
@@ -160,6 +171,14 @@ mod tests {
         let split = |a: &str, b: &str| Key::new("x").text(a, b).finish();
         assert_ne!(split("ab", "c"), split("a", "bc"));
         assert_eq!(split("a", "b"), split("a", "b"));
+    }
+
+    #[test]
+    fn format_does_not_count() {
+        let one = "/// Why.\nconst A: &[&str] = &[\"x\", \"y\"];\n";
+        let other = "const A: &[&str] =\n    // No.\n    &[\n    \"x\",\n    \"y\",\n];\n";
+        assert_eq!(without_format(one), without_format(other));
+        assert_ne!(without_format(one), without_format("const A: &[&str] = &[\"x\"];"));
     }
 
     #[test]

@@ -122,10 +122,7 @@ fn install(build: &Build, prefix: &Path, log: &mut Log) -> Result<()> {
     hash::empty_dir(prefix)?;
     hash::mirror(&share::dir(build), prefix)?;
     let bin = prefix.join("bin");
-    program(
-        &build.paths.native().join("bin/initdb"),
-        &bin.join("initdb"),
-    )?;
+    program(&build.paths.native().join("bin/initdb"), &bin.join("initdb"))?;
     program(&runner(build, log)?, &bin.join("xtask-run"))?;
     hash::copy(&super::aot::artifact(build), &bin.join("postgres.elf"))?;
     hash::write_file(&bin.join("postgres"), WRAPPER.as_bytes())?;
@@ -138,13 +135,7 @@ fn runner(build: &Build, log: &mut Log) -> Result<PathBuf> {
     let target = build.paths.repo("target");
     log.run(
         Command::new(cargo)
-            .args([
-                "build",
-                "--release",
-                "--package",
-                "xtask-run",
-                "--manifest-path",
-            ])
+            .args(["build", "--release", "--package", "xtask-run", "--manifest-path"])
             .arg(build.paths.repo("Cargo.toml"))
             .arg("--target-dir")
             .arg(&target),
@@ -155,9 +146,7 @@ fn runner(build: &Build, log: &mut Log) -> Result<PathBuf> {
 /// Removes the segments that Postgres made ahead of need: all zeros, or old contents under a new name.
 fn drop_spare_wal(build: &Build, data: &Path, log: &mut Log) -> Result<()> {
     let control = log.output(
-        Command::new(build.paths.native().join("bin/pg_controldata"))
-            .arg(data)
-            .env("LC_ALL", "C"),
+        Command::new(build.paths.native().join("bin/pg_controldata")).arg(data).env("LC_ALL", "C"),
     )?;
     let field = |name: &str| {
         control

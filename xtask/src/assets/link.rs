@@ -59,27 +59,18 @@ fn check(bytes: &[u8]) -> Result<()> {
         }
     }
     let path = format!("{WORK}/");
-    if let Some(at) = bytes
-        .windows(path.len())
-        .position(|window| window == path.as_bytes())
-    {
+    if let Some(at) = bytes.windows(path.len()).position(|window| window == path.as_bytes()) {
         let context = &bytes[at.saturating_sub(40)..(at + 80).min(bytes.len())];
-        bail!(
-            "postgres.wasm contains a path of the build: {}",
-            context.escape_ascii()
-        );
+        bail!("postgres.wasm contains a path of the build: {}", context.escape_ascii());
     }
     Ok(())
 }
 
 fn script() -> String {
-    let modules: String = modules()
-        .map(|(dir, name)| format!(" ../../{dir}/lib{name}.a"))
-        .collect();
-    let exports: String = flags::EXPORTS
-        .iter()
-        .map(|name| format!(" -Wl,--export={name}"))
-        .collect();
+    let modules: String =
+        modules().map(|(dir, name)| format!(" ../../{dir}/lib{name}.a")).collect();
+    let exports: String =
+        flags::EXPORTS.iter().map(|name| format!(" -Wl,--export={name}")).collect();
     format!(
         "# The one function that the linker leaves open: wasm-merge brings it.
         echo __wasm_longjmp > {WORK}/link/late

@@ -57,12 +57,9 @@ impl Lock {
     }
 
     pub(crate) fn source(&self, name: &str) -> Result<&Source> {
-        self.source
-            .iter()
-            .find(|source| source.name == name)
-            .with_context(|| {
-                format!("{FILE} has no source {name}: run `cargo xtask assets build --update-lock`")
-            })
+        self.source.iter().find(|source| source.name == name).with_context(|| {
+            format!("{FILE} has no source {name}: run `cargo xtask assets build --update-lock`")
+        })
     }
 
     pub(crate) fn tool(&self, name: &str) -> Option<&Tool> {
@@ -71,9 +68,6 @@ impl Lock {
 
     /// All pinned tools as one text, for keys.
     pub(crate) fn tools_text(&self) -> String {
-        self.tool
-            .iter()
-            .map(|tool| format!("{} {}\n", tool.name, tool.version))
-            .collect()
+        self.tool.iter().map(|tool| format!("{} {}\n", tool.name, tool.version)).collect()
     }
 }

@@ -121,29 +121,17 @@ impl Module {
     fn describe(path: &Path) -> Result<Self> {
         let bytes = hash::read(path)?;
         let module = wasm::Module::parse(&bytes).with_context(|| path.display().to_string())?;
-        let mut imports: Vec<String> = module
-            .imports
-            .iter()
-            .map(|i| format!("{}.{} {}", i.module, i.name, i.kind))
-            .collect();
-        let mut exports: Vec<String> = module
-            .exports
-            .iter()
-            .map(|e| format!("{} {}", e.name, e.kind))
-            .collect();
+        let mut imports: Vec<String> =
+            module.imports.iter().map(|i| format!("{}.{} {}", i.module, i.name, i.kind)).collect();
+        let mut exports: Vec<String> =
+            module.exports.iter().map(|e| format!("{} {}", e.name, e.kind)).collect();
         imports.sort();
         exports.sort();
         let abi = Key::new("abi")
             .text("imports", &imports.join("\n"))
             .text("exports", &exports.join("\n"))
             .finish();
-        Ok(Self {
-            sha256: hash::sha256(path)?,
-            size: bytes.len() as u64,
-            abi,
-            imports,
-            exports,
-        })
+        Ok(Self { sha256: hash::sha256(path)?, size: bytes.len() as u64, abi, imports, exports })
     }
 }
 
@@ -152,11 +140,7 @@ pub(crate) fn fingerprint(paths: &Paths) -> Result<String> {
     let mut key = Key::new("assets");
     for input in INPUTS {
         let path = paths.repo(input);
-        key = if path.is_dir() {
-            key.dir(input, &path)?
-        } else {
-            key.file(input, &path)?
-        };
+        key = if path.is_dir() { key.dir(input, &path)? } else { key.file(input, &path)? };
     }
     Ok(key.finish())
 }
@@ -174,11 +158,7 @@ fn wasmer_version(paths: &Paths) -> Result<String> {
     let path = paths.repo("xtask-aot/Cargo.lock");
     let lock: CargoLock =
         toml::from_str(&hash::read_text(&path)?).with_context(|| path.display().to_string())?;
-    match lock
-        .package
-        .into_iter()
-        .find(|package| package.name == "wasmer")
-    {
+    match lock.package.into_iter().find(|package| package.name == "wasmer") {
         Some(wasmer) => Ok(wasmer.version),
         None => bail!("{} has no wasmer", path.display()),
     }

@@ -48,12 +48,7 @@ struct Step {
 
 /// In the order they run. A later step may read what an earlier one made.
 const STEPS: &[Step] = &[
-    Step {
-        name: "root",
-        what: "Debian root with the toolchain",
-        key: root::key,
-        run: root::run,
-    },
+    Step { name: "root", what: "Debian root with the toolchain", key: root::key, run: root::run },
     Step {
         name: "sources",
         what: "source packages, checked",
@@ -66,12 +61,7 @@ const STEPS: &[Step] = &[
         key: sysroot::key,
         run: sysroot::run,
     },
-    Step {
-        name: "shim",
-        what: "our C, as a library",
-        key: shim::key,
-        run: shim::run,
-    },
+    Step { name: "shim", what: "our C, as a library", key: shim::key, run: shim::run },
     Step {
         name: "tree",
         what: "PostgreSQL's source with our patches",
@@ -84,42 +74,17 @@ const STEPS: &[Step] = &[
         key: configure::key,
         run: configure::run,
     },
-    Step {
-        name: "compile",
-        what: "PostgreSQL's objects",
-        key: compile::key,
-        run: compile::run,
-    },
-    Step {
-        name: "link",
-        what: "postgres.wasm",
-        key: link::key,
-        run: link::run,
-    },
-    Step {
-        name: "aot",
-        what: "native artifact of postgres.wasm",
-        key: aot::key,
-        run: aot::run,
-    },
+    Step { name: "compile", what: "PostgreSQL's objects", key: compile::key, run: compile::run },
+    Step { name: "link", what: "postgres.wasm", key: link::key, run: link::run },
+    Step { name: "aot", what: "native artifact of postgres.wasm", key: aot::key, run: aot::run },
     Step {
         name: "native",
         what: "native PostgreSQL, for initdb and zic",
         key: native::key,
         run: native::run,
     },
-    Step {
-        name: "share",
-        what: "runtime files",
-        key: share::key,
-        run: share::run,
-    },
-    Step {
-        name: "initdb",
-        what: "template database",
-        key: initdb::key,
-        run: initdb::run,
-    },
+    Step { name: "share", what: "runtime files", key: share::key, run: share::run },
+    Step { name: "initdb", what: "template database", key: initdb::key, run: initdb::run },
     Step {
         name: "pack",
         what: "archives in crates/ and the manifest",
@@ -164,12 +129,8 @@ impl Options {
         };
         let mut words = words.iter();
         while let Some(&word) = words.next() {
-            let mut value = || {
-                words
-                    .next()
-                    .copied()
-                    .with_context(|| format!("{word} needs a value"))
-            };
+            let mut value =
+                || words.next().copied().with_context(|| format!("{word} needs a value"));
             match word {
                 "--only" => options.only = Some(step_name(value()?)?),
                 "--from" => options.from = Some(step_name(value()?)?),
@@ -208,12 +169,7 @@ impl Build {
     pub(crate) fn open(compiler: Compiler, update_lock: bool) -> Result<Self> {
         let paths = Paths::find()?;
         let lock = Lock::read(&paths)?;
-        Ok(Self {
-            paths,
-            lock,
-            compiler,
-            update_lock,
-        })
+        Ok(Self { paths, lock, compiler, update_lock })
     }
 
     pub(crate) fn chroot(&self) -> Chroot {
@@ -271,12 +227,8 @@ fn lock_build_directory(paths: &Paths) -> Result<std::fs::File> {
     let file =
         std::fs::File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
     if file.try_lock().is_err() {
-        println!(
-            "waiting for another build in {} ...",
-            paths.build().display()
-        );
-        file.lock()
-            .with_context(|| format!("cannot lock {}", path.display()))?;
+        println!("waiting for another build in {} ...", paths.build().display());
+        file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
     }
     Ok(file)
 }
@@ -289,9 +241,7 @@ fn run_step(build: &mut Build, step: &Step, forced: bool) -> Result<()> {
         _ => name.to_owned(),
     };
     let stamp = build.paths.build().join("stamps").join(stamp);
-    let mut key = (step.key)(build)
-        .with_context(|| format!("step {name}"))?
-        .finish();
+    let mut key = (step.key)(build).with_context(|| format!("step {name}"))?.finish();
     let fresh = std::fs::read_to_string(&stamp).is_ok_and(|last| last.trim() == key);
     let updates_lock = build.update_lock && matches!(name, "root" | "sources");
     if fresh && !forced && !updates_lock {

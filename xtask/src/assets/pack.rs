@@ -10,12 +10,7 @@ use super::{Build, Compiler, Key, aot, hash, initdb, share};
 use crate::process::Log;
 
 // Written for the library, which uses all of it.
-#[allow(
-    dead_code,
-    unreachable_pub,
-    clippy::all,
-    reason = "the library's file, included as it is"
-)]
+#[allow(dead_code, unreachable_pub, clippy::all, reason = "the library's file, included as it is")]
 #[path = "../../../src/kernel/fs/archive.rs"]
 mod archive;
 
@@ -38,10 +33,7 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
     if artifact.exists() {
         key = key.file("artifact", &artifact)?;
     }
-    for (name, dir) in [
-        ("share", share::dir(build)),
-        ("template", initdb::dir(build)),
-    ] {
+    for (name, dir) in [("share", share::dir(build)), ("template", initdb::dir(build))] {
         if dir.exists() {
             key = key.dir(name, &dir)?;
         }
@@ -54,11 +46,9 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
         bail!("only LLVM's artifact is packed");
     }
     let runtime = tree(&share::dir(build), |path| {
-        !path.strip_prefix(share::SHARE).is_ok_and(|file| {
-            share::INITDB_ONLY
-                .iter()
-                .any(|name| file == Path::new(name))
-        })
+        !path
+            .strip_prefix(share::SHARE)
+            .is_ok_and(|file| share::INITDB_ONLY.iter().any(|name| file == Path::new(name)))
     })?;
     let template = tree(&initdb::dir(build), |_| true)?;
     let artifact = hash::read(&aot::artifact(build))?;
@@ -71,14 +61,7 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
             "The installation tree: what the guest sees as `/pglite`",
             &runtime,
         )?,
-        store(
-            build,
-            log,
-            ASSETS,
-            "template.img",
-            "A freshly made data directory",
-            &template,
-        )?,
+        store(build, log, ASSETS, "template.img", "A freshly made data directory", &template)?,
         store(
             build,
             log,
@@ -89,11 +72,8 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
         )?,
     ];
     for dir in [ASSETS, AOT] {
-        let size: u64 = packed
-            .iter()
-            .filter(|file| file.dir == dir)
-            .map(|file| file.packed_size)
-            .sum();
+        let size: u64 =
+            packed.iter().filter(|file| file.dir == dir).map(|file| file.packed_size).sum();
         if size > CRATE_LIMIT {
             bail!("{dir} has {size} bytes; crates.io takes {CRATE_LIMIT}");
         }
@@ -114,10 +94,7 @@ fn tree(dir: &Path, keep: impl Fn(&Path) -> bool) -> Result<Vec<u8>> {
     let mut entries = Vec::new();
     for item in walkdir::WalkDir::new(dir).min_depth(1).sort_by_file_name() {
         let item = item.with_context(|| format!("cannot list {}", dir.display()))?;
-        let path = item
-            .path()
-            .strip_prefix(dir)
-            .context("a file outside its directory")?;
+        let path = item.path().strip_prefix(dir).context("a file outside its directory")?;
         if !keep(path) {
             continue;
         }
@@ -125,19 +102,12 @@ fn tree(dir: &Path, keep: impl Fn(&Path) -> bool) -> Result<Vec<u8>> {
             EntryBody::Directory
         } else if item.file_type().is_symlink() {
             let target = std::fs::read_link(item.path())?;
-            EntryBody::Symlink(
-                target
-                    .to_str()
-                    .context("a link that is not UTF-8")?
-                    .to_owned(),
-            )
+            EntryBody::Symlink(target.to_str().context("a link that is not UTF-8")?.to_owned())
         } else {
             EntryBody::File(hash::read(item.path())?)
         };
-        let path = path
-            .to_str()
-            .with_context(|| format!("{} is not UTF-8", path.display()))?
-            .to_owned();
+        let path =
+            path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?.to_owned();
         entries.push(Entry { path, body });
     }
     archive::write(entries).map_err(|error| anyhow::anyhow!("{}: {error}", dir.display()))
@@ -154,16 +124,8 @@ fn store(
     let packed = compress(content).with_context(|| format!("cannot compress {name}"))?;
     let file = format!("{name}.zst");
     hash::write_file(&build.paths.repo(dir).join(&file), &packed)?;
-    log.note(&format!(
-        "{file}: {} -> {} bytes",
-        content.len(),
-        packed.len()
-    ))?;
-    println!(
-        "           {file}: {} -> {} bytes",
-        content.len(),
-        packed.len()
-    );
+    log.note(&format!("{file}: {} -> {} bytes", content.len(), packed.len()))?;
+    println!("           {file}: {} -> {} bytes", content.len(), packed.len());
     Ok(Packed {
         dir: dir.to_owned(),
         file,
@@ -191,12 +153,7 @@ fn write_index(build: &Build, dir: &str, packed: &[Packed]) -> Result<()> {
     use std::fmt::Write as _;
     let mut text = "// Written by `cargo xtask assets build`.\n".to_owned();
     for file in packed.iter().filter(|file| file.dir == dir) {
-        let constant = file
-            .name
-            .split('.')
-            .next()
-            .unwrap_or_default()
-            .to_uppercase();
+        let constant = file.name.split('.').next().unwrap_or_default().to_uppercase();
         let _ = write!(
             text,
             "\n/// {what}.\npub const {constant}: Packed = Packed {{\n    packed: include_bytes!(\"{file}\"),\n    \

@@ -27,16 +27,8 @@ const PINNED: &[&str] = &[
 ];
 
 /// Packages whose version cannot show.
-const OTHERS: &[&str] = &[
-    "make",
-    "gcc",
-    "libc6-dev",
-    "dpkg-dev",
-    "patch",
-    "xz-utils",
-    "bzip2",
-    "ca-certificates",
-];
+const OTHERS: &[&str] =
+    &["make", "gcc", "libc6-dev", "dpkg-dev", "patch", "xz-utils", "bzip2", "ca-certificates"];
 
 pub(crate) fn key(build: &Build) -> Result<Key> {
     Ok(Key::new("root")
@@ -71,18 +63,12 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
 
     let tools = installed(build, log)?;
     if build.update_lock || build.lock.tool.is_empty() {
-        let lock = Lock {
-            source: build.lock.source.clone(),
-            tool: tools,
-        };
+        let lock = Lock { source: build.lock.source.clone(), tool: tools };
         return lock.write(&build.paths);
     }
     for tool in &tools {
         if build.lock.tool(&tool.name) != Some(tool) {
-            let pinned = build
-                .lock
-                .tool(&tool.name)
-                .map_or("not pinned", |pinned| &pinned.version);
+            let pinned = build.lock.tool(&tool.name).map_or("not pinned", |pinned| &pinned.version);
             bail!(
                 "{} is {} in the toolchain root, but {pinned} in {}: another compiler makes other bytes. \
                  Pin the new one with `cargo xtask assets build --update-lock`.",
@@ -143,18 +129,13 @@ fn install(build: &Build, log: &mut Log) -> Result<()> {
 
 /// The versions that are in the root now.
 pub(crate) fn installed(build: &Build, log: &mut Log) -> Result<Vec<Tool>> {
-    let script = format!(
-        "cd {WORK}; dpkg-query -W -f '${{Package}} ${{Version}}\\n' {}",
-        PINNED.join(" ")
-    );
+    let script =
+        format!("cd {WORK}; dpkg-query -W -f '${{Package}} ${{Version}}\\n' {}", PINNED.join(" "));
     let mut tools: Vec<Tool> = log
         .output(&mut build.chroot().script(&script))?
         .lines()
         .filter_map(|line| line.split_once(' '))
-        .map(|(name, version)| Tool {
-            name: name.to_owned(),
-            version: version.to_owned(),
-        })
+        .map(|(name, version)| Tool { name: name.to_owned(), version: version.to_owned() })
         .collect();
     tools.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(tools)

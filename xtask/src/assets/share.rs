@@ -30,21 +30,9 @@ const FILES: &[(&str, &str)] = &[
 /// Directories of the source: `(path, endings of the files to take, into)`.
 const DIRECTORIES: &[(&str, &[&str], &str)] = &[
     ("src/backend/snowball/stopwords", &[".stop"], "tsearch_data"),
-    (
-        "src/backend/tsearch/dicts",
-        &[".affix", ".dict", ".rules", ".syn", ".ths"],
-        "tsearch_data",
-    ),
-    (
-        "src/pl/plpgsql/src",
-        &[".control", "--1.0.sql"],
-        "extension",
-    ),
-    (
-        "src/timezone/tznames",
-        &[".txt", "Default", "Australia", "India"],
-        "timezonesets",
-    ),
+    ("src/backend/tsearch/dicts", &[".affix", ".dict", ".rules", ".syn", ".ths"], "tsearch_data"),
+    ("src/pl/plpgsql/src", &[".control", "--1.0.sql"], "extension"),
+    ("src/timezone/tznames", &[".txt", "Default", "Australia", "India"], "timezonesets"),
 ];
 
 /// What only `initdb` reads. The library ships a template database in its place.
@@ -63,11 +51,8 @@ pub(crate) const INITDB_ONLY: &[&str] = &[
 
 /// Tokens in `postgres.bki` that initdb replaces by values of the machine it runs on, and their values in the guest:
 /// replaced here, before a native initdb sees them.
-const GUEST_VALUES: &[(&str, &str)] = &[
-    ("SIZEOF_POINTER", "4"),
-    ("ALIGNOF_POINTER", "i"),
-    ("FLOAT8PASSBYVAL", "f"),
-];
+const GUEST_VALUES: &[(&str, &str)] =
+    &[("SIZEOF_POINTER", "4"), ("ALIGNOF_POINTER", "i"), ("FLOAT8PASSBYVAL", "f")];
 
 pub(crate) fn key(build: &Build) -> Result<Key> {
     Ok(Key::new("share")
@@ -75,7 +60,10 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
         .text("native", &crate::native::key(build)?.finish())
         .text(
             "lists",
-            &format!("{FILES:?} {DIRECTORIES:?} {GUEST_VALUES:?} {:?}", modules().collect::<Vec<_>>()),
+            &format!(
+                "{FILES:?} {DIRECTORIES:?} {GUEST_VALUES:?} {:?}",
+                modules().collect::<Vec<_>>()
+            ),
         ))
 }
 
@@ -101,16 +89,10 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     }
     // Postgres finds its share directory from its own place, and looks whether a module is there before it asks
     // dlopen. Different contents, as files of the same content may become one.
-    hash::write_file(
-        &runtime.join("bin/postgres"),
-        b"postgres is part of the module\n",
-    )?;
+    hash::write_file(&runtime.join("bin/postgres"), b"postgres is part of the module\n")?;
     for (_, name) in modules() {
         let text = format!("{name} is part of the module\n");
-        hash::write_file(
-            &runtime.join(LIBRARIES).join(format!("{name}.so")),
-            text.as_bytes(),
-        )?;
+        hash::write_file(&runtime.join(LIBRARIES).join(format!("{name}.so")), text.as_bytes())?;
     }
     substitute(&share.join("postgres.bki"))?;
     copy_time_zones(build, log)

@@ -36,10 +36,7 @@ llvm-nm-22 --defined-only -g libpglite.a 2>/dev/null | awk 'NF == 3 { print $3 }
 "#;
 
 pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
-    hash::mirror(
-        &build.paths.repo("assets/wasix"),
-        &build.paths.work("wasix"),
-    )?;
+    hash::mirror(&build.paths.repo("assets/wasix"), &build.paths.work("wasix"))?;
     hash::empty_dir(&build.paths.work("shim"))?;
     write_compiler(build)?;
     log.run(&mut build.chroot().script(&format!(

@@ -18,10 +18,7 @@ const SOURCES: &[(&str, &str)] = &[(POSTGRES, "17."), (MUSL, "1.2.")];
 pub(crate) fn key(build: &Build) -> Result<Key> {
     let mut key = Key::new("sources");
     for (name, series) in SOURCES {
-        let sha256 = build
-            .lock
-            .source(name)
-            .map_or("", |source| source.sha256.as_str());
+        let sha256 = build.lock.source(name).map_or("", |source| source.sha256.as_str());
         key = key.text(name, series).text("sha256", sha256);
     }
     Ok(key)
@@ -40,11 +37,7 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
         }
     }
     if update {
-        Lock {
-            source: pinned,
-            tool: build.lock.tool.clone(),
-        }
-        .write(&build.paths)?;
+        Lock { source: pinned, tool: build.lock.tool.clone() }.write(&build.paths)?;
     }
     Ok(())
 }
@@ -87,28 +80,20 @@ fn fetch(build: &Build, log: &mut Log, source: &Source) -> Result<()> {
             return hash::copy(&file, &target);
         }
     }
-    bail!(
-        "cannot download the source of {} {}: see the log",
-        source.name,
-        source.version
-    )
+    bail!("cannot download the source of {} {}: see the log", source.name, source.version)
 }
 
 /// The newest version of a series that the mirror really has.
 fn newest(build: &Build, log: &mut Log, name: &str, series: &str) -> Result<Source> {
-    for version in versions(build, log, name)?
-        .iter()
-        .filter(|version| upstream(version).starts_with(series))
+    for version in
+        versions(build, log, name)?.iter().filter(|version| upstream(version).starts_with(series))
     {
         // The index may be ahead of the pool: then the next one.
         let Some(path) = download(build, log, name, version)? else {
             continue;
         };
-        let file = path
-            .file_name()
-            .context("a download without a name")?
-            .to_string_lossy()
-            .into_owned();
+        let file =
+            path.file_name().context("a download without a name")?.to_string_lossy().into_owned();
         let source = Source {
             name: name.to_owned(),
             version: upstream(version).to_owned(),
@@ -124,11 +109,8 @@ fn newest(build: &Build, log: &mut Log, name: &str, series: &str) -> Result<Sour
 /// Debian's versions of a source package, newest first.
 fn versions(build: &Build, log: &mut Log, name: &str) -> Result<Vec<String>> {
     let script = format!("apt-cache showsrc {name} | sed -n 's/^Version: //p' | sort -u");
-    let mut versions: Vec<String> = log
-        .output(&mut build.chroot().script(&script))?
-        .lines()
-        .map(str::to_owned)
-        .collect();
+    let mut versions: Vec<String> =
+        log.output(&mut build.chroot().script(&script))?.lines().map(str::to_owned).collect();
     let mut failed = None;
     // dpkg knows the order of versions; the lists have one to three entries.
     versions.sort_by(|a, b| {
@@ -179,9 +161,7 @@ fn is_orig(file: &Path) -> bool {
 /// Upstream's part of a Debian version: without epoch and revision.
 fn upstream(version: &str) -> &str {
     let version = version.split_once(':').map_or(version, |(_, rest)| rest);
-    version
-        .rsplit_once('-')
-        .map_or(version, |(upstream, _)| upstream)
+    version.rsplit_once('-').map_or(version, |(upstream, _)| upstream)
 }
 
 #[cfg(test)]

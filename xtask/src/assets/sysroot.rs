@@ -30,10 +30,7 @@ const HEADERS: &[&str] = &[
 const BITS: &[&str] = &["ipc.h", "sem.h", "shm.h", "termios.h"];
 
 pub(crate) fn key(build: &Build) -> Result<Key> {
-    let libc = build
-        .lock
-        .tool("wasi-libc")
-        .map_or("", |tool| tool.version.as_str());
+    let libc = build.lock.tool("wasi-libc").map_or("", |tool| tool.version.as_str());
     Ok(Key::new("sysroot")
         .text("wasi-libc", libc)
         .text("musl", &build.lock.source(MUSL)?.sha256)
@@ -45,10 +42,7 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     let source = build.lock.source(MUSL)?;
     let musl = build.paths.work("musl");
     hash::empty_dir(&musl)?;
-    hash::copy(
-        &tarball(&build.paths, source),
-        &build.paths.work("downloads").join(&source.file),
-    )?;
+    hash::copy(&tarball(&build.paths, source), &build.paths.work("downloads").join(&source.file))?;
     let target = flags::TARGET;
     log.run(&mut build.chroot().script(&format!(
         "cd {WORK}
@@ -60,10 +54,7 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
         quote(&source.file)
     )))?;
     let include = build.paths.work("sysroot/include").join(target);
-    for (dir, into, names) in [
-        ("include", "", HEADERS),
-        ("arch/generic/bits", "bits", BITS),
-    ] {
+    for (dir, into, names) in [("include", "", HEADERS), ("arch/generic/bits", "bits", BITS)] {
         for name in names {
             hash::copy(&musl.join(dir).join(name), &include.join(into).join(name))
                 .with_context(|| format!("musl's {name}"))?;

@@ -33,10 +33,7 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     let fresh = build.paths.work("pg.new");
     hash::empty_dir(&fresh)?;
     hash::mirror(&build.paths.repo(PATCHES), &build.paths.work("patches"))?;
-    hash::copy(
-        &tarball(&build.paths, source),
-        &build.paths.work("downloads").join(&source.file),
-    )?;
+    hash::copy(&tarball(&build.paths, source), &build.paths.work("downloads").join(&source.file))?;
     log.run(&mut build.chroot().script(&format!(
         "cd {WORK}/pg.new; tar --strip-components=1 -xf ../downloads/{}",
         quote(&source.file)
@@ -53,10 +50,7 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
         let Some((_, dir)) = PORT_FILES.iter().find(|(known, _)| *known == name) else {
             bail!("{PORT}/{name} has no place in Postgres' tree: add it to PORT_FILES in xtask");
         };
-        hash::copy(
-            &build.paths.repo(PORT).join(&file),
-            &fresh.join(dir).join(&file),
-        )?;
+        hash::copy(&build.paths.repo(PORT).join(&file), &fresh.join(dir).join(&file))?;
     }
     // Only what changed gets a new time: make does the rest.
     hash::mirror(&fresh, &build.paths.work("pg"))?;

@@ -34,9 +34,7 @@ impl Module {
         while !reader.rest.is_empty() {
             let id = reader.byte()?;
             let len = reader.number()? as usize;
-            let mut section = Reader {
-                rest: reader.take(len)?,
-            };
+            let mut section = Reader { rest: reader.take(len)? };
             match id {
                 1 => types = section.types().context("type section")?,
                 2 => module.imports = section.imports(&types).context("import section")?,
@@ -54,10 +52,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8]> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(len)
-            .context("the module ends too early")?;
+        let (taken, rest) = self.rest.split_at_checked(len).context("the module ends too early")?;
         self.rest = rest;
         Ok(taken)
     }
@@ -81,9 +76,7 @@ impl<'a> Reader<'a> {
 
     fn name(&mut self) -> Result<String> {
         let len = self.number()? as usize;
-        Ok(std::str::from_utf8(self.take(len)?)
-            .context("a name is not UTF-8")?
-            .to_owned())
+        Ok(std::str::from_utf8(self.take(len)?).context("a name is not UTF-8")?.to_owned())
     }
 
     fn types(&mut self) -> Result<Vec<String>> {
@@ -133,10 +126,7 @@ impl<'a> Reader<'a> {
             let kind = match self.byte()? {
                 0 => {
                     let index = self.number()? as usize;
-                    types
-                        .get(index)
-                        .context("an import of an unknown type")?
-                        .clone()
+                    types.get(index).context("an import of an unknown type")?.clone()
                 }
                 1 => {
                     self.byte()?;
@@ -205,10 +195,7 @@ mod tests {
             \x07\x05\x01\x01m\x02\x00";
         let module = Module::parse(bytes).expect("parses");
         assert_eq!(module.imports[0].kind, "(i32, i64) -> (i32)");
-        assert_eq!(
-            (module.exports[0].name.as_str(), module.exports[0].kind),
-            ("m", "memory")
-        );
+        assert_eq!((module.exports[0].name.as_str(), module.exports[0].kind), ("m", "memory"));
     }
 
     #[test]
