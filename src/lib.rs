@@ -65,3 +65,13 @@ pub use client::{
 pub use error::*;
 pub use pglite::{MountAccess, Pglite, PgliteBuilder};
 pub use postgres_types as types;
+
+/// The examples of the pages in `docs/` are run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[doc = include_str!("../docs/getting-started.md")]
+#[doc = include_str!("../docs/options.md")]
+#[doc = include_str!("../docs/data-safety.md")]
+#[doc = include_str!("../docs/errors.md")]
+#[doc = include_str!("../docs/types.md")]
+struct Pages;
