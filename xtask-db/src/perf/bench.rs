@@ -9,11 +9,11 @@ use super::servers::{interleave, temporary};
 
 const GROUP: &str = "Statements of bench.sql";
 
-const SQL: &str = include_str!("../../sql/bench.sql");
+pub(super) const SQL: &str = include_str!("../../sql/bench.sql");
 
 /// One per paragraph.
-pub(super) fn statements() -> impl Iterator<Item = &'static str> {
-    SQL.split("\n\n").map(str::trim).filter(|statement| !statement.is_empty())
+pub(super) fn statements(sql: &str) -> impl Iterator<Item = &str> {
+    sql.split("\n\n").map(str::trim).filter(|statement| !statement.is_empty())
 }
 
 pub(super) fn measure(setup: &Setup) -> Result<Vec<Row>> {
@@ -23,7 +23,7 @@ pub(super) fn measure(setup: &Setup) -> Result<Vec<Row>> {
     let mut clients = [ours.connect()?, native.connect()?];
     compare_settings(&mut clients)?;
 
-    let statements: Vec<&str> = statements().collect();
+    let statements: Vec<&str> = statements(&setup.sql).collect();
     let mut times = vec![[Vec::new(), Vec::new()]; statements.len()];
     for _ in 0..setup.rounds {
         for (statement, times) in statements.iter().zip(&mut times) {

@@ -23,7 +23,7 @@ pub(super) fn measure(setup: &Setup) -> Result<Vec<Row>> {
     rows.push(Row::new(GROUP, "peak RSS after SELECT 1", "MB", status(pid, "VmHWM:")?));
     let pss = Row::new(GROUP, "PSS after SELECT 1 (native: all processes)", "MB", pss_of(pid)?);
 
-    let (server, mut client) = setup.native.start(TEMPORARY)?;
+    let (server, mut client) = setup.native_in_memory.start(TEMPORARY)?;
     client.simple("SELECT 1")?;
     let (ours, native) = (Server::Ours(Box::new(db)), Server::Native(server));
     rows.push(pss.native(native_pss(&native)?));
@@ -36,7 +36,7 @@ pub(super) fn measure(setup: &Setup) -> Result<Vec<Row>> {
     drop((our_clients, native_clients));
 
     let mut session = ours.connect()?;
-    for statement in bench::statements() {
+    for statement in bench::statements(&setup.sql) {
         session.simple(statement)?;
         client.simple(statement)?;
     }

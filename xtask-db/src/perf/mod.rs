@@ -29,10 +29,14 @@ cargo xtask perf [OPTIONS]: measurements, beside native PostgreSQL of the same v
   --json FILE        write the rows to FILE too
   --groups A,B,...   only these: start trips trips-pinned bench limits memory (default: all)
   --rounds N         repetitions of each statement of bench.sql (default 5)
+  --sql FILE         measure the statements of FILE (one per paragraph) instead of those of bench.sql
 ";
 
 /// The command by which this program runs itself.
 pub(crate) const CHILD: &str = "perf-child";
+
+/// A file system in memory.
+const MEMORY: &str = "/dev/shm";
 
 const GROUPS: &[&str] = &["start", "trips", "trips-pinned", "bench", "limits", "memory"];
 
@@ -43,7 +47,11 @@ struct Setup {
     /// A directory of its own.
     scratch: PathBuf,
     native: NativeData,
+    /// A native data directory in memory, as a temporary database is.
+    native_in_memory: NativeData,
     rounds: usize,
+    /// Statements, one per paragraph.
+    sql: String,
 }
 
 pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
@@ -55,17 +63,27 @@ pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
     let json = args.value("--json")?;
     let groups = args.value("--groups")?.unwrap_or_else(|| GROUPS.join(","));
     let rounds = args.number("--rounds", 5)?;
+    let sql = match args.value("--sql")? {
+        Some(path) => std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?,
+        None => bench::SQL.to_owned(),
+    };
     args.finish(HELP)?;
 
     let dir = tempfile::tempdir()?;
+    let memory = match Path::new(MEMORY).is_dir() {
+        true => tempfile::tempdir_in(MEMORY)?,
+        false => tempfile::tempdir()?,
+    };
     NativeData::make(&Paths::find()?, &dir.path().join("native"))?;
+    NativeData::make(&Paths::find()?, &memory.path().join("native"))?;
+    std::fs::write(dir.path().join("statements.sql"), sql)?;
     let mut rows = Vec::new();
     for group in groups.split(',') {
         if !GROUPS.contains(&group) {
             bail!("no such group: {group}\n\n{HELP}");
         }
         eprintln!("{group} ...");
-        rows.extend(run_group(group, dir.path(), rounds)?);
+        rows.extend(run_group(group, dir.path(), memory.path(), rounds)?);
     }
     print!("{}", rows::table(&rows));
     if let Some(path) = json {
@@ -75,10 +93,10 @@ pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_group(group: &str, dir: &Path, rounds: usize) -> Result<Vec<Row>> {
+fn run_group(group: &str, dir: &Path, memory: &Path, rounds: usize) -> Result<Vec<Row>> {
     let output = Command::new(std::env::current_exe()?)
         .args([CHILD, group])
-        .arg(dir)
+        .args([dir, memory])
         .arg(rounds.to_string())
         .stderr(Stdio::inherit())
         .output()?;
@@ -88,20 +106,23 @@ fn run_group(group: &str, dir: &Path, rounds: usize) -> Result<Vec<Row>> {
     serde_json::from_slice(&output.stdout).with_context(|| format!("the rows of {group}"))
 }
 
-/// In the child: `perf-child GROUP DIR ROUNDS`, or what `start` runs in processes of its own.
+/// In the child: `perf-child GROUP DIR MEMORY ROUNDS`, or what `start` runs in processes of its own.
 pub(crate) fn child(args: &[String]) -> Result<ExitCode> {
     let [group, rest @ ..] = args else { bail!("{CHILD} needs a group") };
     if group == start::FIRST_QUERY {
         start::first_query(rest)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let [dir, rounds] = rest else { bail!("{CHILD} GROUP DIR ROUNDS") };
+    let [dir, memory, rounds] = rest else { bail!("{CHILD} GROUP DIR MEMORY ROUNDS") };
     let dir = Path::new(dir);
+    let paths = Paths::find()?;
     let setup = Setup {
         cache: dir.join("cache"),
         scratch: dir.join(group),
-        native: NativeData::find(&Paths::find()?, &dir.join("native")),
+        native: NativeData::find(&paths, &dir.join("native")),
+        native_in_memory: NativeData::find(&paths, &Path::new(memory).join("native")),
         rounds: rounds.parse()?,
+        sql: std::fs::read_to_string(dir.join("statements.sql"))?,
     };
     std::fs::create_dir_all(&setup.scratch)?;
     let rows = match group.as_str() {

@@ -39,14 +39,14 @@ pub(super) fn builder(setup: &Setup) -> PgliteBuilder {
     Pglite::builder().cache_dir(&setup.cache)
 }
 
-/// A temporary database here, and a native server that syncs nothing either.
+/// A temporary database here, and a native server in memory that syncs nothing either.
 pub(super) fn temporary(setup: &Setup, settings: &[(&str, &str)]) -> Result<[Server; 2]> {
     let mut options = builder(setup);
     for (name, value) in settings {
         options = options.config(*name, *value);
     }
     let ours = options.open().context("the temporary database does not open")?;
-    let (native, _) = setup.native.start(&[TEMPORARY, settings].concat())?;
+    let (native, _) = setup.native_in_memory.start(&[TEMPORARY, settings].concat())?;
     Ok([Server::Ours(Box::new(ours)), Server::Native(native)])
 }
 

@@ -72,13 +72,13 @@ fn in_process(setup: &Setup) -> Result<Vec<Row>> {
     }
     let (mut native_opens, mut native_closes) = (Vec::new(), Vec::new());
     for _ in 0..COLD {
-        let initdb = setup.native.initdb("temporary")?;
+        let initdb = setup.native_in_memory.initdb("temporary")?;
         let start = Instant::now();
-        let (server, mut client) = setup.native.start_in("temporary", TEMPORARY)?;
+        let (server, mut client) = setup.native_in_memory.start_in("temporary", TEMPORARY)?;
         client.simple("SELECT 1")?;
         native_opens.push(initdb + start.elapsed());
         native_closes.push(server.stop()?);
-        setup.native.remove("temporary")?;
+        setup.native_in_memory.remove("temporary")?;
     }
     let open = median(&mut opens);
     rows.push(
