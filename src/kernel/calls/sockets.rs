@@ -7,6 +7,7 @@ use super::CallResult;
 use super::files::vectors;
 use crate::kernel::descriptor::{Kind, Open};
 use crate::kernel::errno::Errno;
+use crate::kernel::fs::OpenOptions;
 use crate::kernel::process::Context;
 
 /// wasi-libc's AF_UNIX.
@@ -30,7 +31,11 @@ pub(super) fn sock_open(
 pub(super) fn sock_bind_local(context: &mut Context, fd: i32, name: u32, len: u32) -> CallResult {
     let open = context.descriptors.get(fd)?;
     let Kind::Local(slot) = &open.kind else { return Err(Errno::NOTSOCK) };
-    let listener = context.kernel.listeners.bind(context.region.text(name, len)?)?;
+    let name = context.region.text(name, len)?;
+    let listener = context.kernel.listeners.bind(name)?;
+    // A socket has a file, for what looks at it (chmod) or removes it.
+    let create = OpenOptions { write: true, create: true, ..OpenOptions::default() };
+    context.kernel.files.open(name, create)?;
     slot.set(listener).map_err(|_| Errno::INVAL)
 }
 

@@ -5,7 +5,7 @@ use crate::paths::WORK;
 pub(crate) const TARGET: &str = "wasm32-wasip1";
 
 /// The optimisation that `configure` passes on to every object.
-pub(crate) const OPTIMIZE: &str = "-O2";
+pub(crate) const OPTIMIZE: &str = "-O3";
 
 /// Where Postgres believes to be installed. The kernel shows the runtime files there.
 pub(crate) const PREFIX: &str = "/pglite";
@@ -74,7 +74,7 @@ pub(crate) const LINK: &[&str] = &[
 ];
 
 /// binaryen's optimisation of the linked module: it sees across objects, which Wasmer's compiler does not.
-pub(crate) const WASM_OPT: &[&str] = &["-O2"];
+pub(crate) const WASM_OPT: &[&str] = &["-O3"];
 
 /// What the shipped module goes without: DWARF, names, producers. The copy for profiling keeps them.
 pub(crate) const STRIP: &[&str] =
