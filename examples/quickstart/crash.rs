@@ -27,10 +27,10 @@ pub(crate) fn survive(path: &Path) -> Result<(), Box<dyn Error>> {
     let mut report = Report::new("A crash: the writing process is killed");
     let mut child =
         Command::new(std::env::current_exe()?).arg(path).stdout(Stdio::piped()).spawn()?;
-    let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+    let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
     let mut acknowledged = 0;
     let mut deadline = None;
-    while let Some(line) = lines.next() {
+    for line in lines {
         // A last line cut off by the kill is no acknowledgement.
         let Ok(id) = line?.parse() else { break };
         acknowledged = id;

@@ -32,7 +32,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
 
     let mut report = Report::new("A temporary database, in memory");
-    let mut db = report.time("open", || Pglite::temporary())?;
+    let mut db = report.time("open", Pglite::temporary)?;
     tour(&mut db, &mut report)?;
     report.time("close", || db.close())?;
 

@@ -10,13 +10,13 @@ const TASK: &str = "PGLITE_TEST_TASK";
 const PATH: &str = "PGLITE_TEST_PATH";
 
 /// A process of this program that does a task; killed when dropped.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     output: BufReader<ChildStdout>,
 }
 
 impl Process {
-    pub fn start(task: &str, path: &Path, environment: &[(&str, &str)]) -> Process {
+    pub(crate) fn start(task: &str, path: &Path, environment: &[(&str, &str)]) -> Process {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child::entry", "--nocapture", "--test-threads=1"])
             .env(TASK, task)
@@ -30,12 +30,12 @@ impl Process {
         Process { child, output }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The next line that the task has said, without the test harness's own; `None` at its end.
-    pub fn line(&mut self) -> Option<String> {
+    pub(crate) fn line(&mut self) -> Option<String> {
         loop {
             let mut line = String::new();
             if self.output.read_line(&mut line).unwrap() == 0 {
@@ -48,12 +48,12 @@ impl Process {
     }
 
     /// As a power failure, or the kernel's out-of-memory killer, would.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub fn wait(&mut self) {
+    pub(crate) fn wait(&mut self) {
         assert!(self.child.wait().unwrap().success());
     }
 }

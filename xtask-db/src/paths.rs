@@ -19,7 +19,10 @@ impl Paths {
         };
         let paths = Paths { repo: repo.to_owned(), build };
         if !paths.native("bin/psql").exists() {
-            bail!("no native PostgreSQL in {}: run `cargo xtask native build`", paths.build.display());
+            bail!(
+                "no native PostgreSQL in {}: run `cargo xtask native build`",
+                paths.build.display()
+            );
         }
         Ok(paths)
     }

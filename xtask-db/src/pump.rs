@@ -24,8 +24,8 @@ pub(crate) type Shared = Arc<Mutex<Pglite>>;
 /// Accepts connections for `db` on `.s.PGSQL.PORT` in `dir`, as long as the process lives.
 pub(crate) fn listen(db: Shared, dir: &Path) -> Result<PathBuf> {
     let name = dir.join(format!(".s.PGSQL.{PORT}"));
-    let listener =
-        UnixListener::bind(&name).with_context(|| format!("cannot listen on {}", name.display()))?;
+    let listener = UnixListener::bind(&name)
+        .with_context(|| format!("cannot listen on {}", name.display()))?;
     thread::Builder::new().name("listener".into()).spawn(move || {
         for client in listener.incoming() {
             let served = client.and_then(|client| serve(&db, client));
@@ -44,7 +44,10 @@ fn serve(db: &Shared, client: UnixStream) -> io::Result<()> {
     };
     let (client_again, backend_again) = (client.try_clone()?, backend.try_clone()?);
     let spawn = |name: &str, from: UnixStream, to: UnixStream| {
-        thread::Builder::new().name(name.into()).stack_size(128 * 1024).spawn(move || copy(from, to))
+        thread::Builder::new()
+            .name(name.into())
+            .stack_size(128 * 1024)
+            .spawn(move || copy(from, to))
     };
     spawn("to backend", client, backend)?;
     spawn("to client", backend_again, client_again)?;

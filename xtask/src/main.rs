@@ -48,7 +48,9 @@ fn run(args: &[String]) -> Result<()> {
         ["assets", "check"] => assets::check()?,
         ["assets", "steps"] => assets::print_steps(),
         ["native", "build"] => native::build_command()?,
-        ["regress" | "perf", ..] => bail!("{} cannot be run: {}", words[0], run_database_command(args)),
+        ["regress" | "perf", ..] => {
+            bail!("{} cannot be run: {}", words[0], run_database_command(args))
+        }
         _ => bail!("no such command: {}\n\n{HELP}", args.join(" ")),
     }
     Ok(())
@@ -58,5 +60,8 @@ fn run(args: &[String]) -> Result<()> {
 /// Returns only if it cannot be run.
 fn run_database_command(args: &[String]) -> std::io::Error {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    Command::new(cargo).args(["run", "--quiet", "--release", "--package", "xtask-db", "--"]).args(args).exec()
+    Command::new(cargo)
+        .args(["run", "--quiet", "--release", "--package", "xtask-db", "--"])
+        .args(args)
+        .exec()
 }

@@ -61,7 +61,8 @@ fn compare_settings(clients: &mut [Client; 2]) -> Result<()> {
     };
     let (ours, native) = (read(0)?, read(1)?);
     for (side, mine, other) in [("here", &ours, &native), ("native", &native, &ours)] {
-        let only: Vec<&str> = mine.iter().filter(|one| !other.contains(one)).map(String::as_str).collect();
+        let only: Vec<&str> =
+            mine.iter().filter(|one| !other.contains(one)).map(String::as_str).collect();
         if !only.is_empty() {
             eprintln!("settings that differ, {side}: {}", only.join(" "));
         }

@@ -51,7 +51,8 @@ impl Client {
             pid: 0,
             secret: 0,
         };
-        let parameters = [("user", "postgres"), ("database", "postgres"), ("client_encoding", "UTF8")];
+        let parameters =
+            [("user", "postgres"), ("database", "postgres"), ("client_encoding", "UTF8")];
         frontend::startup_message(parameters, &mut client.output)?;
         client.send()?;
         client.finish()?;

@@ -49,7 +49,9 @@ pub(super) fn measure(setup: &Setup) -> Result<Vec<Row>> {
     let servers = temporary(setup, &[])?;
     let [ours, native] = &servers;
     let mut rows = Vec::new();
-    for (name, sql) in [("cancel of pg_sleep", "SELECT pg_sleep(100)"), ("cancel of a busy statement", BUSY)] {
+    for (name, sql) in
+        [("cancel of pg_sleep", "SELECT pg_sleep(100)"), ("cancel of a busy statement", BUSY)]
+    {
         let row = Row::millis(GROUP, name, cancel(ours, sql)?).native_time(cancel(native, sql)?);
         rows.push(row.target("<= 50 ms"));
     }
@@ -66,7 +68,11 @@ pub(super) fn measure(setup: &Setup) -> Result<Vec<Row>> {
     let (native_time, native_growth) =
         exceptions(native, |client| u32::try_from(client.pid()).unwrap_or_default())?;
     rows.push(Row::millis(GROUP, "1,000,000 caught exceptions", time).native_time(native_time));
-    rows.push(Row::new(GROUP, "growth of RSS by them", "MB", growth).native(native_growth).target("nothing"));
+    rows.push(
+        Row::new(GROUP, "growth of RSS by them", "MB", growth)
+            .native(native_growth)
+            .target("nothing"),
+    );
     Ok(rows)
 }
 

@@ -31,7 +31,12 @@ pub(super) fn measure(setup: &Setup) -> Result<Vec<Row>> {
     let before = (pss_of(pid)?, native_pss(&native)?);
     let (our_clients, native_clients) = (idle(&ours)?, idle(&native)?);
     let each = |after: f64, before: f64| (after - before) / CONNECTIONS as f64;
-    let row = Row::new(GROUP, "PSS of each idle session after a query", "MB", each(pss_of(pid)?, before.0));
+    let row = Row::new(
+        GROUP,
+        "PSS of each idle session after a query",
+        "MB",
+        each(pss_of(pid)?, before.0),
+    );
     rows.push(row.native(each(native_pss(&native)?, before.1)).target("<= 1.5 MB"));
     drop((our_clients, native_clients));
 

@@ -64,7 +64,9 @@ pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
     let groups = args.value("--groups")?.unwrap_or_else(|| GROUPS.join(","));
     let rounds = args.number("--rounds", 5)?;
     let sql = match args.value("--sql")? {
-        Some(path) => std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?,
+        Some(path) => {
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?
+        }
         None => bench::SQL.to_owned(),
     };
     args.finish(HELP)?;

@@ -73,7 +73,9 @@ pub(super) fn table(rows: &[Row]) -> String {
     for (at, row) in rows.iter().enumerate() {
         if row.group != group {
             group = &row.group;
-            let head = format!("\n### {group}\n\n| what | unit | pglite-oxide | native | ratio | target |\n");
+            let head = format!(
+                "\n### {group}\n\n| what | unit | pglite-oxide | native | ratio | target |\n"
+            );
             text += &head;
             text += "|---|---|---:|---:|---:|---|\n";
         }

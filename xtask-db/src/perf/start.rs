@@ -54,13 +54,13 @@ fn in_process(setup: &Setup) -> Result<Vec<Row>> {
         select_1(&mut db)?;
         Ok(db)
     };
-    let (time, db) = timed(&open)?;
+    let (time, db) = timed(open)?;
     drop(db);
     let mut rows = vec![Row::millis(GROUP, "first temporary + SELECT 1 of a process", time)];
 
     let (mut opens, mut drops, mut closes) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..IN_PROCESS {
-        let (time, db) = timed(&open)?;
+        let (time, db) = timed(open)?;
         opens.push(time);
         let start = Instant::now();
         drop(db);
@@ -106,13 +106,13 @@ fn persistent(setup: &Setup) -> Result<Vec<Row>> {
         if path.exists() {
             std::fs::remove_dir_all(&path)?;
         }
-        let (time, db) = timed(&open)?;
+        let (time, db) = timed(open)?;
         firsts.push(time);
         db.close()?;
     }
     let (mut native_opens, mut native_closes) = (Vec::new(), Vec::new());
     for _ in 0..PERSISTENT {
-        let (time, db) = timed(&open)?;
+        let (time, db) = timed(open)?;
         opens.push(time);
         let start = Instant::now();
         db.close()?;
@@ -129,9 +129,17 @@ fn persistent(setup: &Setup) -> Result<Vec<Row>> {
     }
     let process = times(PERSISTENT, |_| new_process(&setup.cache, Some(&path)))?;
     Ok(vec![
-        Row::millis(GROUP, "first open of a directory (makes it, syncs it) + SELECT 1", median(&mut firsts)),
-        Row::millis(GROUP, "open of a closed directory + SELECT 1 (native: start)", median(&mut opens))
-            .native_time(median(&mut native_opens)),
+        Row::millis(
+            GROUP,
+            "first open of a directory (makes it, syncs it) + SELECT 1",
+            median(&mut firsts),
+        ),
+        Row::millis(
+            GROUP,
+            "open of a closed directory + SELECT 1 (native: start)",
+            median(&mut opens),
+        )
+        .native_time(median(&mut native_opens)),
         Row::millis(GROUP, "close of a directory", median(&mut closes))
             .native_time(median(&mut native_closes)),
         Row::millis(GROUP, "new process, open of a directory after a crash + SELECT 1", process),

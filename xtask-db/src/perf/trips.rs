@@ -49,11 +49,12 @@ pub(super) fn measure(setup: &Setup, cpus: Cpus) -> Result<Vec<Row>> {
         pin()?;
     }
     let mut rows = Vec::new();
-    let mut row = |name: &str, batch: u32, sides: &mut [Side; 2], action: Action<'_>| -> Result<()> {
-        let [ours, native] = per_request(sides, batch, action)?;
-        rows.push(Row::micros(group, name, ours).native_time(native));
-        Ok(())
-    };
+    let mut row =
+        |name: &str, batch: u32, sides: &mut [Side; 2], action: Action<'_>| -> Result<()> {
+            let [ours, native] = per_request(sides, batch, action)?;
+            rows.push(Row::micros(group, name, ours).native_time(native));
+            Ok(())
+        };
 
     let mut sides = sides(temporary(setup, &[("autovacuum", "off")])?)?;
     row("SELECT 1, simple query", BATCH, &mut sides, &mut |side, _| {
@@ -83,7 +84,9 @@ pub(super) fn measure(setup: &Setup, cpus: Cpus) -> Result<Vec<Row>> {
     drop(sides);
 
     let time = through_session(setup)?;
-    rows.push(Row::micros(group, "point select through the library's Session", time).target("<= 15 us"));
+    rows.push(
+        Row::micros(group, "point select through the library's Session", time).target("<= 15 us"),
+    );
     Ok(rows)
 }
 
@@ -102,7 +105,10 @@ fn sides(servers: [Server; 2]) -> Result<[Side; 2]> {
             client.simple(statement)?;
         }
         client.prepare("point", POINT)?;
-        client.prepare("insert", "INSERT INTO log VALUES ($1, 'some words that fill the row a bit')")?;
+        client.prepare(
+            "insert",
+            "INSERT INTO log VALUES ($1, 'some words that fill the row a bit')",
+        )?;
         Ok(Side { client, server })
     };
     let [ours, native] = servers;

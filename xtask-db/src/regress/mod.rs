@@ -35,13 +35,54 @@ cargo xtask regress [OPTIONS]: PostgreSQL's regression tests, with its own pg_re
 
 /// Run by `--ci`: in each the parts of PostgreSQL that the kernel and the shim have most to do with.
 const CI: &[&str] = &[
-    "test_setup", "boolean", "char", "name", "varchar", "text", "int2", "int4", "int8", "float4", "float8",
-    "numeric", "numerology", "copy", "copyselect", "copydml", "insert", "create_misc", "create_procedure",
-    "create_table", "create_type", "create_schema", "create_index", "create_view", "create_aggregate",
-    "create_function_sql", "create_cast", "select", "errors", "infinite_recurse", "select_into",
-    "select_distinct", "select_distinct_on", "select_implicit", "select_having", "subselect", "join",
-    "aggregates", "transactions", "prepared_xacts", "select_parallel", "select_views", "window", "json",
-    "jsonb", "plpgsql", "largeobject", "with",
+    "test_setup",
+    "boolean",
+    "char",
+    "name",
+    "varchar",
+    "text",
+    "int2",
+    "int4",
+    "int8",
+    "float4",
+    "float8",
+    "numeric",
+    "numerology",
+    "copy",
+    "copyselect",
+    "copydml",
+    "insert",
+    "create_misc",
+    "create_procedure",
+    "create_table",
+    "create_type",
+    "create_schema",
+    "create_index",
+    "create_view",
+    "create_aggregate",
+    "create_function_sql",
+    "create_cast",
+    "select",
+    "errors",
+    "infinite_recurse",
+    "select_into",
+    "select_distinct",
+    "select_distinct_on",
+    "select_implicit",
+    "select_having",
+    "subselect",
+    "join",
+    "aggregates",
+    "transactions",
+    "prepared_xacts",
+    "select_parallel",
+    "select_views",
+    "window",
+    "json",
+    "jsonb",
+    "plpgsql",
+    "largeobject",
+    "with",
 ];
 
 pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
@@ -122,7 +163,8 @@ fn open(tests: &Path, output: &Path) -> Result<Pglite> {
 /// The directory without links in its path: the guest sees it at the path that `pg_regress` prints.
 fn empty_dir(path: &Path) -> Result<std::path::PathBuf> {
     if path.exists() {
-        std::fs::remove_dir_all(path).with_context(|| format!("cannot remove {}", path.display()))?;
+        std::fs::remove_dir_all(path)
+            .with_context(|| format!("cannot remove {}", path.display()))?;
     }
     std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
     Ok(path.canonicalize()?)

@@ -18,7 +18,9 @@ impl Schedule {
 
     fn parse(text: &str) -> Schedule {
         let groups = text.lines().filter_map(|line| line.strip_prefix("test:"));
-        Schedule(groups.map(|names| names.split_whitespace().map(str::to_owned).collect()).collect())
+        Schedule(
+            groups.map(|names| names.split_whitespace().map(str::to_owned).collect()).collect(),
+        )
     }
 
     /// The part with these tests, in the order and the groups of the whole.
