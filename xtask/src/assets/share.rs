@@ -1,4 +1,4 @@
-//! Step `share`: the files that Postgres reads at run time, as an installation under [`flags::PREFIX`].
+//! Step `share`: the files that Postgres reads at run time, as an installation under `flags::PREFIX`.
 
 use std::path::PathBuf;
 use std::process::Command;
