@@ -198,7 +198,8 @@ impl Cluster {
         if clean {
             Ok(())
         } else {
-            Err(Error::Start(self.start_error("PostgreSQL did not shut down cleanly".into())))
+            let cause = self.log.first_fatal().map(Box::new);
+            Err(Error::Closed { cause })
         }
     }
 
