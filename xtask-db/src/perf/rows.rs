@@ -62,7 +62,7 @@ impl Row {
     }
 
     fn ratio(&self) -> Option<f64> {
-        self.native.map(|native| self.ours / native)
+        self.native.filter(|native| *native > 0.0).map(|native| self.ours / native)
     }
 }
 
