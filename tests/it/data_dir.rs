@@ -93,6 +93,34 @@ fn a_second_open_from_another_process_names_the_first_and_the_lock_dies_with_it(
     Pglite::open(dir.path()).unwrap();
 }
 
+/// A dropped database left a `postmaster.pid` with this process's number in it, and other processes
+/// took it for a server that still ran: the process did, the server did not.
+#[test]
+fn what_this_process_dropped_another_can_open() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Pglite::open(dir.path()).unwrap());
+    let mut other = Process::start("hold", dir.path(), &[]);
+    assert_eq!(other.line().as_deref(), Some("open"));
+    other.kill();
+}
+
+/// What is neither in the data directory nor mounted is in memory, and would be gone with the process.
+#[test]
+fn nothing_can_be_written_where_it_would_be_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut db = Pglite::open(dir.path()).unwrap();
+    for sql in [
+        "COPY (SELECT 1) TO '/tmp/export.csv'",
+        "CREATE TABLESPACE space LOCATION '/tmp'",
+        "COPY (SELECT 1) TO '/export.csv'",
+    ] {
+        let error = db.exec(sql).unwrap_err();
+        assert!(error.to_string().contains("Read-only file system"), "{sql}: {error}");
+    }
+    db.exec("COPY (SELECT 1) TO '/pgdata/export.csv'").unwrap();
+    assert_eq!(fs::read_to_string(dir.path().join("export.csv")).unwrap(), "1\n");
+}
+
 #[test]
 fn a_directory_with_other_things_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
