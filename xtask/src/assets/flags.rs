@@ -13,6 +13,8 @@ pub(crate) const PREFIX: &str = "/pglite";
 /// For every compilation: ours and Postgres'.
 const COMPILE: &[&str] = &[
     "-mbulk-memory",
+    // Copies are calls of memcpy: see assets/wasix/memory.c.
+    "-mno-bulk-memory-opt",
     "-matomics",
     "-msimd128",
     // setjmp and longjmp become exceptions, of the kind with `exnref`: Wasmer has no other.
