@@ -3,6 +3,6 @@
 /// The module as native code, to be mapped by Wasmer.
 pub const POSTGRES: Packed = Packed {
     packed: include_bytes!("postgres.elf.zst"),
-    blake3: "cc64c3b4e52112c836db51f9efaf8610053766b7b4d9f9c13015b142e4f6048d",
-    len: 15436160,
+    blake3: "81c56b0a41f14384f379cb6187e26105bf752999fe135e6b3c4cd4417ced3d9e",
+    len: 17552424,
 };

@@ -10,6 +10,6 @@ pub const SHARE: Packed = Packed {
 /// A freshly made data directory.
 pub const TEMPLATE: Packed = Packed {
     packed: include_bytes!("template.img.zst"),
-    blake3: "debaad4f8540750312c560fd426ef9b6bcbb82ace82bb92ca8a1787c09fc2d8b",
+    blake3: "5103adbb6ee1bfcc6851f2086e4c62d26d8321a85a9aec987b745c85b3e1968a",
     len: 7457510,
 };

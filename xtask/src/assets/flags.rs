@@ -76,7 +76,7 @@ pub(crate) const LINK: &[&str] = &[
 ];
 
 /// binaryen's optimisation of the linked module: it sees across objects, which Wasmer's compiler does not.
-pub(crate) const WASM_OPT: &[&str] = &["-O3"];
+pub(crate) const WASM_OPT: &[&str] = &["-O3", "-fimfs 70", "-aimfs 12"];
 
 /// What the shipped module goes without: DWARF, names, producers. The copy for profiling keeps them.
 pub(crate) const STRIP: &[&str] =
