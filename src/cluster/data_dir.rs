@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::identity;
 use crate::assets::PG_MAJOR;
 use crate::error::DataDirError;
-use crate::kernel::fs::{HostDir, Tree, copy_tree};
+use crate::kernel::fs::{FileSystem, HostDir, OpenOptions, Tree, copy_tree};
 
 /// Locked by the process that has the database open, and names it. Postgres' own lock file goes by the
 /// pid alone, which a new process may have got again.
@@ -157,7 +157,7 @@ fn make(path: &Path, template: &Tree) -> io::Result<()> {
     let copy = HostDir::open(path)?;
     copy_tree(template, &copy).map_err(io::Error::from)?;
     identity::renew(path)?;
-    sync_file_system(path)?;
+    sync_file_system(path, &copy)?;
     fs::remove_file(path.join(INCOMPLETE))?;
     sync_dir(path)?;
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -188,16 +188,17 @@ fn sync_dir(path: &Path) -> io::Result<()> {
 
 /// One call for a thousand files.
 #[cfg(target_os = "linux")]
-fn sync_file_system(path: &Path) -> io::Result<()> {
-    crate::kernel::sync_file_system(&File::open(path)?)
+fn sync_file_system(_path: &Path, files: &HostDir) -> io::Result<()> {
+    let options = OpenOptions { read: true, directory: true, ..OpenOptions::default() };
+    Ok(files.open("/", options)?.sync_file_system()?)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn sync_file_system(path: &Path) -> io::Result<()> {
+fn sync_file_system(path: &Path, files: &HostDir) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            sync_file_system(&entry.path())?;
+            sync_file_system(&entry.path(), files)?;
         } else {
             File::open(entry.path())?.sync_all()?;
         }

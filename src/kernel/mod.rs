@@ -166,18 +166,6 @@ pub(crate) fn memory_file(name: &str) -> io::Result<std::fs::File> {
     shared_file::create(name, 0).map(std::fs::File::from)
 }
 
-/// All that was written to the file system of `file` is on stable storage on return.
-#[cfg(target_os = "linux")]
-pub(crate) fn sync_file_system(file: &std::fs::File) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-    // SAFETY: no pointers.
-    if unsafe { libc::syncfs(file.as_raw_fd()) } == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
-}
-
 fn standard_streams(stdio: Stdio) -> io::Result<[Open; 3]> {
     let open = |kind| Open::new(kind, String::new(), 0);
     Ok(match stdio {

@@ -333,18 +333,14 @@ fn run(context: Context, origin: Origin, mut end: End) {
             return;
         }
     };
-    let entry = match origin {
-        Origin::Fresh => "pgl_main",
+    let result = match origin {
+        Origin::Fresh => call(&mut store, &instance, "_initialize")
+            .and_then(|_| call(&mut store, &instance, "pgl_main")),
         Origin::Fork { globals } => {
             restore_globals(&mut store, &kernel, &globals);
             inherited.store(false, Ordering::Relaxed);
-            "pgl_child"
+            call(&mut store, &instance, "pgl_child")
         }
-    };
-    let result = if entry == "pgl_main" {
-        call(&mut store, &instance, "_initialize").and_then(|_| call(&mut store, &instance, entry))
-    } else {
-        call(&mut store, &instance, entry)
     };
     end.status = match result {
         Ok(status) => WaitStatus(status),

@@ -55,6 +55,12 @@ impl Listener {
 pub(crate) struct Listeners(Mutex<HashMap<String, Arc<Listener>>>);
 
 impl Listeners {
+    /// The listener of that name, while a descriptor of it is open: after that only the table holds it.
+    fn find(&self, name: &str) -> Option<Arc<Listener>> {
+        let listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.get(name).filter(|listener| Arc::strong_count(listener) > 1).cloned()
+    }
+
     /// A new listener under a name; `EADDRINUSE` while one with that name is open.
     pub(crate) fn bind(&self, name: &str) -> Result<Arc<Listener>, Errno> {
         let mut listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,16 +74,11 @@ impl Listeners {
     }
 
     pub(crate) fn is_open(&self, name: &str) -> bool {
-        let listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.get(name).is_some_and(|listener| Arc::strong_count(listener) > 1)
+        self.find(name).is_some()
     }
 
     /// A connection to the listener of that name, as `connect(2)` gives it.
     pub(crate) fn connect(&self, name: &str) -> io::Result<UnixStream> {
-        let listener = {
-            let listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            listeners.get(name).filter(|listener| Arc::strong_count(listener) > 1).cloned()
-        };
-        listener.ok_or(io::ErrorKind::ConnectionRefused)?.connect()
+        self.find(name).ok_or(io::ErrorKind::ConnectionRefused)?.connect()
     }
 }
