@@ -4,6 +4,7 @@
 //! the window, is shared by all processes of a cluster. The guest's system calls are WASI's and WASIX'
 //! (`calls/`); files are served by `fs/`.
 
+mod address;
 mod calls;
 pub(crate) mod console;
 pub(crate) mod descriptor;
@@ -11,8 +12,11 @@ pub(crate) mod errno;
 pub(crate) mod features;
 mod fork;
 pub(crate) mod fs;
+mod listener;
 mod memory;
 pub(crate) mod process;
+mod readiness;
+mod resolver;
 mod shared_file;
 mod socket;
 mod timer;
@@ -26,12 +30,15 @@ use std::time::{Duration, Instant};
 
 use wasmer::{Engine, Module};
 
+pub(crate) use self::listener::{HostListener, ListenerId};
+
 use self::console::{Console, LineSink};
 use self::descriptor::{Descriptors, Kind, Open};
 use self::fork::ForkImage;
 use self::fs::{FileSystem, OpenOptions};
+use self::listener::Listeners;
 use self::process::{Process, ProcessTable, WaitStatus, signal};
-use self::socket::Listeners;
+use self::socket::Peer;
 use self::timer::Timers;
 use self::window::Window;
 
@@ -113,7 +120,23 @@ impl Kernel {
 
     /// Connects to a local listener of the guest.
     pub(crate) fn connect(&self, name: &str) -> io::Result<UnixStream> {
-        self.listeners.connect(name)
+        self.listeners.connect(name, Peer::Program)
+    }
+
+    /// Serves a listening socket of the host, too, by the guest's local listener of that name: the guest
+    /// accepts its clients as if they had connected to that name.
+    pub(crate) fn attach(&self, name: &str, socket: HostListener) -> io::Result<ListenerId> {
+        self.listeners.attach(name, socket)
+    }
+
+    /// Closes a host's listener. Connections that came through it go on.
+    pub(crate) fn detach(&self, id: ListenerId) {
+        self.listeners.detach(id);
+    }
+
+    /// Hangs up all connections that came through a host's listener, attached or not any more.
+    pub(crate) fn disconnect(&self, id: ListenerId) {
+        self.listeners.disconnect(id);
     }
 
     /// Whether somebody listens under that name.
@@ -175,7 +198,7 @@ fn standard_streams(stdio: Stdio) -> io::Result<[Open; 3]> {
         }
         Stdio::Inherit => {
             use std::os::fd::AsFd;
-            let stream = |fd| open(Kind::Stream { fd, socket: false });
+            let stream = |fd| open(Kind::Pipe(fd));
             [
                 stream(io::stdin().as_fd().try_clone_to_owned()?),
                 stream(io::stdout().as_fd().try_clone_to_owned()?),

@@ -12,6 +12,7 @@ use wasmer::{AsStoreMut, FunctionEnv, Instance, RuntimeError, Store, Value};
 use super::descriptor::Descriptors;
 use super::errno::Errno;
 use super::memory::{ProcessTunables, Region};
+use super::resolver::Lookup;
 use super::waker::Waker;
 use super::{Kernel, calls};
 
@@ -65,6 +66,8 @@ pub(crate) struct Context {
     pub(crate) region: Arc<Region>,
     pub(crate) descriptors: Descriptors,
     pub(crate) arguments: Vec<String>,
+    /// A question to the resolver that a signal has interrupted.
+    pub(crate) lookup: Option<Lookup>,
 }
 
 impl Process {
@@ -233,6 +236,7 @@ pub(crate) fn start(
         region,
         descriptors,
         arguments,
+        lookup: None,
     };
     spawn_thread(context, Origin::Fresh)?;
     Ok(process)
@@ -260,6 +264,7 @@ pub(crate) fn fork(parent: &Context, globals: Vec<u128>) -> io::Result<i32> {
         region: Arc::new(region),
         descriptors: parent.descriptors.clone(),
         arguments: Vec::new(),
+        lookup: None,
     };
     spawn_thread(context, Origin::Fork { globals })?;
     Ok(pid)

@@ -104,6 +104,13 @@ pub(super) fn imports(store: &mut Store, env: &FunctionEnv<Context>) -> Imports 
         process::process_window(start: u32, len: u32);
         files::fd_sync_file_system(fd: i32);
         sockets::sock_bind_local(fd: i32, name: u32, len: u32);
+        sockets::sock_connect(fd: i32, address: u32, len: u32);
+        sockets::sock_local_address(fd: i32, buffer: u32, len: u32);
+        sockets::sock_peer_address(fd: i32, buffer: u32, len: u32);
+        sockets::sock_set_option(fd: i32, level: i32, option: i32, value: i32);
+        sockets::sock_get_option(fd: i32, level: i32, option: i32, result: u32);
+        sockets::sock_peer_identity(fd: i32, who: u32, user: u32);
+        sockets::resolve_name(name: u32, len: u32, addresses: u32, room: u32, count: u32);
     }
     process::define(store, env, &mut imports);
     imports
