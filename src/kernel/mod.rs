@@ -42,6 +42,9 @@ use self::socket::Peer;
 use self::timer::Timers;
 use self::window::Window;
 
+/// How long processes have to end by themselves when all are killed; most take less than a millisecond.
+const KILL_GRACE: Duration = Duration::from_millis(200);
+
 /// The machine that one cluster runs on.
 pub(crate) struct Kernel {
     engine: Engine,
@@ -156,12 +159,16 @@ impl Kernel {
     /// Ends all processes without giving them a chance to do anything more, and waits until they are
     /// gone; false if one is still there when time is up.
     pub(crate) fn kill_all(&self, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
+        let begin = Instant::now();
+        let deadline = begin + timeout;
         loop {
             // Again and again: a process may have been forking.
             for process in self.processes.all() {
                 if process.status().is_none() {
                     process.raise(signal::KILL);
+                    if begin.elapsed() > KILL_GRACE {
+                        process.execute();
+                    }
                 }
             }
             if self.processes.wait_all(Duration::from_millis(20)) {

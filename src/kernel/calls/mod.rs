@@ -24,6 +24,17 @@ fn code(result: CallResult) -> i32 {
     }
 }
 
+/// Runs a call, unless the process is to end.
+fn in_kernel<T>(
+    context: &mut Context,
+    call: impl FnOnce(&mut Context) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    context.process.enter_kernel()?;
+    let result = call(context);
+    context.process.leave_kernel();
+    result
+}
+
 macro_rules! define {
     ($imports:ident, $store:ident, $env:ident, $module:literal,
      $($path:ident :: $name:ident ( $($arg:ident : $ty:ty),* );)*) => {
@@ -34,7 +45,8 @@ macro_rules! define {
                 $store,
                 $env,
                 |mut env: FunctionEnvMut<'_, Context>, $($arg: $ty),*| -> i32 {
-                    code($path::$name(env.data_mut(), $($arg),*))
+                    let context = env.data_mut();
+                    code(in_kernel(context, |context| $path::$name(context, $($arg),*)))
                 },
             ),
         );)*
