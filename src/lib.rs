@@ -43,6 +43,7 @@
 //! | `with-uuid` | conversions for `uuid` 1 | no |
 //! | `with-serde_json` | conversions for `serde_json` 1 | no |
 //! | `with-time` | conversions for `time` 0.3 types | no |
+//! | `tls` | encrypted connections to a server, by rustls | no |
 //!
 //! Platforms: x86-64 Linux with glibc. Elsewhere opening a database is an [`AssetsError`].
 
@@ -55,6 +56,8 @@ mod error;
 #[allow(unsafe_code, reason = "the kernel owns memory and makes the host's system calls")]
 mod kernel;
 mod pglite;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use client::{
     CancelHandle, Column, CopyInWriter, CopyOutReader, Description, ExecResult, IsolationLevel,
@@ -65,6 +68,8 @@ pub use client::{
 pub use error::*;
 pub use pglite::{MountAccess, Pglite, PgliteBuilder};
 pub use postgres_types as types;
+#[cfg(feature = "tls")]
+pub use tls::Tls;
 
 /// The examples of the pages in `docs/` are run with the documentation tests.
 #[cfg(doctest)]

@@ -48,6 +48,8 @@ PGLITE(fd_sync_file_system) extern int32_t k_fd_sync_file_system(int32_t fd);
 /* Binds to a name in the cluster's own space of listeners; clients in this host process connect to it. */
 PGLITE(sock_bind_local) extern int32_t k_sock_bind_local(int32_t fd, const char *name, uint32_t len);
 
+/* TLS: include/pgl_tls.h, which Postgres' sources include too. */
+
 /* ---- the shim's own ---- */
 
 extern int	pgl_result(int32_t error);	/* 0, or -1 with errno set */

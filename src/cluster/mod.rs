@@ -54,7 +54,7 @@ pub(crate) struct HostMount {
 }
 
 /// What the cluster has mounted itself; nothing else can be there or below.
-pub(crate) const RESERVED_PATHS: &[&str] = &[DATA_DIR, "/pglite", "/dev"];
+pub(crate) const RESERVED_PATHS: &[&str] = &[DATA_DIR, "/pglite", "/pglite-tls", "/dev"];
 
 /// A running instance.
 pub(crate) struct Cluster {

@@ -16,6 +16,8 @@ pub(crate) mod process;
 mod shared_file;
 mod socket;
 mod timer;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 mod waker;
 mod window;
 

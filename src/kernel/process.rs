@@ -65,6 +65,8 @@ pub(crate) struct Context {
     pub(crate) region: Arc<Region>,
     pub(crate) descriptors: Descriptors,
     pub(crate) arguments: Vec<String>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: super::tls::ProcessTls,
 }
 
 impl Process {
@@ -233,6 +235,8 @@ pub(crate) fn start(
         region,
         descriptors,
         arguments,
+        #[cfg(feature = "tls")]
+        tls: super::tls::ProcessTls::default(),
     };
     spawn_thread(context, Origin::Fresh)?;
     Ok(process)
@@ -260,6 +264,8 @@ pub(crate) fn fork(parent: &Context, globals: Vec<u128>) -> io::Result<i32> {
         region: Arc::new(region),
         descriptors: parent.descriptors.clone(),
         arguments: Vec::new(),
+        #[cfg(feature = "tls")]
+        tls: parent.tls.clone(),
     };
     spawn_thread(context, Origin::Fork { globals })?;
     Ok(pid)
