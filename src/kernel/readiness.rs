@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::errno::Errno;
-use super::listener::{Listener, Source};
+use super::listener::Listener;
 use super::waker::Waker;
 
 /// What one entry of a wait is about.
