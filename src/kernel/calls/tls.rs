@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::CallResult;
-use crate::kernel::descriptor::{Kind, Open};
+use crate::kernel::descriptor::Open;
 use crate::kernel::errno::Errno;
 use crate::kernel::memory::Region;
 use crate::kernel::process::Context;
@@ -133,10 +133,7 @@ pub(super) fn tls_message(context: &mut Context, buffer: u32, size: u32) -> Call
 }
 
 fn socket(open: &Open) -> Result<BorrowedFd<'_>, Errno> {
-    match &open.kind {
-        Kind::Stream { fd, socket: true } => Ok(fd.as_fd()),
-        _ => Err(Errno::NOTSOCK),
-    }
+    Ok(open.connection()?.as_fd())
 }
 
 fn session(open: &Open) -> Result<MutexGuard<'_, Session>, Errno> {
