@@ -1,17 +1,15 @@
 //! [`Tls`]: the certificate that a server shows its clients.
 
 use std::fmt;
-use std::io::IoSlice;
-use std::sync::Arc;
 
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, date_time_ymd,
 };
 
+use crate::cluster::RUN_DIR;
 use crate::error::{ConfigError, Error};
-use crate::kernel::errno::Errno;
-use crate::kernel::fs::{FileSystem, Namespace, OpenOptions, Tree};
 use crate::kernel::tls::{Config, Part, Settings};
+use crate::options::ServerStart;
 
 /// A certificate with its private key, for a server that encrypts its connections.
 ///
@@ -35,11 +33,6 @@ pub struct Tls {
     chain: Vec<u8>,
     key: Vec<u8>,
 }
-
-/// Where the guest finds the files; read-only, in memory.
-pub(crate) const TLS_DIR: &str = "/pglite-tls";
-const CERTIFICATE_FILE: &str = "server.crt";
-const KEY_FILE: &str = "server.key";
 
 impl Tls {
     /// A new key (P-256) and a certificate for it that nobody but itself vouches for, for `localhost`,
@@ -84,9 +77,24 @@ impl Tls {
         String::from_utf8_lossy(&self.chain).into_owned()
     }
 
+    /// Has a server start with it, if it can be used.
+    pub(crate) fn install(&self, start: &mut ServerStart) -> Result<(), Error> {
+        self.check()?;
+        start.settings.push(("ssl".to_owned(), "on".to_owned()));
+        let files = [
+            ("ssl_cert_file", "server.crt", &self.chain),
+            ("ssl_key_file", "server.key", &self.key),
+        ];
+        for (setting, name, contents) in files {
+            let path = format!("{RUN_DIR}/{name}");
+            start.settings.push((setting.to_owned(), path.clone()));
+            start.files.push((path, contents.clone()));
+        }
+        Ok(())
+    }
+
     /// Refuses what PostgreSQL would not start with.
-    #[allow(dead_code, reason = "called by the server")]
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    fn check(&self) -> Result<(), Error> {
         let settings = Settings { chain: &self.chain, key: &self.key, ..Settings::default() };
         let Err(error) = Config::new(&settings) else { return Ok(()) };
         let subject = match error.part {
@@ -96,28 +104,6 @@ impl Tls {
         };
         let reason = format!("{subject}: {error}");
         Err(Error::Config(ConfigError::Certificate { reason }))
-    }
-
-    /// The settings by which PostgreSQL finds what [`install`](Tls::install) has put there.
-    #[allow(dead_code, reason = "called by the server")]
-    pub(crate) fn settings(&self) -> [(String, String); 3] {
-        let file = |name| format!("{TLS_DIR}/{name}");
-        [
-            ("ssl".to_owned(), "on".to_owned()),
-            ("ssl_cert_file".to_owned(), file(CERTIFICATE_FILE)),
-            ("ssl_key_file".to_owned(), file(KEY_FILE)),
-        ]
-    }
-
-    /// Shows the guest the two files.
-    #[allow(dead_code, reason = "called by the server")]
-    pub(crate) fn install(&self, namespace: &mut Namespace) -> Result<(), Errno> {
-        let files = Tree::new();
-        let create = OpenOptions { write: true, create: true, ..OpenOptions::default() };
-        for (name, contents) in [(CERTIFICATE_FILE, &self.chain), (KEY_FILE, &self.key)] {
-            files.open(&format!("/{name}"), create)?.append(&[IoSlice::new(contents)])?;
-        }
-        namespace.mount(TLS_DIR, Arc::new(files), true)
     }
 }
 
@@ -152,18 +138,5 @@ mod tests {
     fn the_key_is_not_shown() {
         let tls = Tls::self_signed().unwrap();
         assert!(!format!("{tls:?}").contains("PRIVATE"), "{tls:?}");
-    }
-
-    #[test]
-    fn the_guest_can_read_the_files_and_not_change_them() {
-        let tls = Tls::self_signed().unwrap();
-        let mut namespace = Namespace::new(Arc::new(Tree::new()));
-        tls.install(&mut namespace).unwrap();
-        for (setting, contents) in [(1, &tls.chain), (2, &tls.key)] {
-            let path = &tls.settings()[setting].1;
-            assert_eq!(namespace.metadata(path, true).unwrap().len, contents.len() as u64);
-            let write = OpenOptions { write: true, ..OpenOptions::default() };
-            assert_eq!(namespace.open(path, write).unwrap_err(), Errno::ROFS);
-        }
     }
 }
