@@ -1,167 +1,124 @@
-//! `cargo xtask regress`: PostgreSQL's own regression tests against a database of this library.
+//! PostgreSQL's own test suites against a server of this library: `regress` and `isolation`.
 //!
-//! The tests, their expected files, `pg_regress` and `psql` are those of the native PostgreSQL of the same
-//! version; nothing of them is edited. What passed is kept in `assets/regress/passing.txt`, and must pass again.
+//! The tests, their expected files and the programs that run them are those of the native PostgreSQL of the same
+//! version; nothing of them is edited. What passed is kept in a list in the repository, and must pass again.
 
+mod isolation;
 mod passing;
+mod regress;
 mod run;
 mod schedule;
+mod server;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, bail};
-use pglite_oxide::{MountAccess, Pglite};
 
 use self::passing::Passing;
 use self::run::{Outcome, Runner};
 use self::schedule::Schedule;
+use self::server::{Server, Transport};
 use crate::args::Args;
+use crate::log;
 use crate::paths::Paths;
-use crate::{log, pump};
 
-const HELP: &str = "\
-cargo xtask regress [OPTIONS]: PostgreSQL's regression tests, with its own pg_regress and psql
+pub(crate) use isolation::ISOLATION;
+pub(crate) use regress::REGRESS;
 
-  --ci             the subset that takes minutes
-  --only A,B,...   these files alone (and test_setup)
-  --update         write the files that pass to the list of files that must pass
-  --locale LOCALE  of the test database: C (the default), or `default` for the template's
-  --stall SECONDS  give up when no test has ended for this long (default 900)
-  --output DIR     where results are left (default target/regress)
-";
-
-/// Run by `--ci`: in each the parts of PostgreSQL that the kernel and the shim have most to do with.
-const CI: &[&str] = &[
-    "test_setup",
-    "boolean",
-    "char",
-    "name",
-    "varchar",
-    "text",
-    "int2",
-    "int4",
-    "int8",
-    "float4",
-    "float8",
-    "numeric",
-    "numerology",
-    "copy",
-    "copyselect",
-    "copydml",
-    "insert",
-    "create_misc",
-    "create_procedure",
-    "create_table",
-    "create_type",
-    "create_schema",
-    "create_index",
-    "create_view",
-    "create_aggregate",
-    "create_function_sql",
-    "create_cast",
-    "select",
-    "errors",
-    "infinite_recurse",
-    "select_into",
-    "select_distinct",
-    "select_distinct_on",
-    "select_implicit",
-    "select_having",
-    "subselect",
-    "join",
-    "aggregates",
-    "transactions",
-    "prepared_xacts",
-    "select_parallel",
-    "select_views",
-    "window",
-    "json",
-    "jsonb",
-    "plpgsql",
-    "largeobject",
-    "with",
-];
-
-pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
-    let mut args = Args::new(args);
-    if args.flag("--help") {
-        print!("{HELP}");
-        return Ok(ExitCode::SUCCESS);
-    }
-    let ci = args.flag("--ci");
-    let update = args.flag("--update");
-    let only = args.value("--only")?;
-    let locale = args.value("--locale")?;
-    let stall = args.number("--stall", 900)?;
-    let output = args.value("--output")?;
-    args.finish(HELP)?;
-
-    let paths = Paths::find()?;
-    let tests = paths.native_tree("src/test/regress");
-    let schedule = Schedule::read(&tests.join("parallel_schedule"))?;
-    let schedule = match &only {
-        Some(names) => schedule.only(names.split(',').chain(["test_setup"]))?,
-        None if ci => schedule.only(CI.iter().copied())?,
-        None => schedule,
-    };
-    let output = output.map_or_else(|| paths.repo("target/regress"), Into::into);
-    let output = empty_dir(&output)?;
-    let no_locale = match locale.as_deref() {
-        None | Some("C") => true,
-        Some("default") => false,
-        Some(other) => bail!("no such locale: {other}\n\n{HELP}"),
-    };
-
-    log::to_file(&output.join("postgres.log"))?;
-    let db = Arc::new(Mutex::new(open(&tests, &output)?));
-    let sockets = tempfile::tempdir()?;
-    pump::listen(db.clone(), sockets.path())?;
-
-    let runner = Runner {
-        program: tests.join("pg_regress"),
-        bin: paths.native("bin"),
-        tests,
-        output: output.clone(),
-        sockets: sockets.path().to_owned(),
-        no_locale,
-        stall: std::time::Duration::from_secs(stall as u64),
-    };
-    let outcome = runner.run(&schedule)?;
-    let list = paths.repo("assets/regress/passing.txt");
-    let code = report(&outcome, &schedule, &Passing::read(&list)?, &output);
-    if update {
-        let mut passing = Passing::read(&list)?;
-        passing.update(&schedule, &outcome.passed);
-        passing.write(&list, &Schedule::read(&runner.tests.join("parallel_schedule"))?)?;
-        println!("written: {}", list.display());
-    }
-    // What is left of the database ends with the process: it may hang where a test has hung.
-    Ok(code)
+/// A suite that a relative of `pg_regress` runs.
+pub(crate) struct Suite {
+    /// The name of the command, and of the directories of its list and its results.
+    name: &'static str,
+    title: &'static str,
+    /// In the native build tree; has `expected/`.
+    dir: &'static str,
+    program: &'static str,
+    schedule: &'static str,
+    /// Tests that are not in the schedule, as they need settings that a server need not have.
+    extra: &'static [&'static str],
+    /// What all others need.
+    always: &'static [&'static str],
+    /// What `--ci` runs.
+    ci: &'static [&'static str],
+    transport: Transport,
+    settings: &'static [(&'static str, &'static str)],
+    /// For the programs that run the tests.
+    environment: &'static [(&'static str, &'static str)],
 }
 
-/// As the instance that `pg_regress` would make, with the directories of the tests where psql says they are.
-fn open(tests: &Path, output: &Path) -> Result<Pglite> {
-    let text = |path: &Path| path.to_string_lossy().into_owned();
-    Pglite::builder()
-        .mount(tests, text(tests), MountAccess::ReadOnly)
-        .mount(output, text(output), MountAccess::ReadWrite)
-        .config("max_prepared_transactions", "2")
-        .config("log_autovacuum_min_duration", "0")
-        .config("log_checkpoints", "on")
-        .config("log_lock_waits", "on")
-        .config("log_temp_files", "128kB")
-        // A temporary database has it off, and with it tuples get their hint bits, and pages their all-visible
-        // bits, later than the expected plans assume.
-        .config("synchronous_commit", "on")
-        .open()
-        .context("the database does not open")
+const OPTIONS: &str = "
+  --ci             the subset that takes two minutes at most
+  --only A,B,...   these tests alone, and what they need
+  --update         write the tests that pass to the list of tests that must pass
+  --locale LOCALE  of the test database: C (the default), or `default` for the template's
+  --stall SECONDS  give up when no test has ended for this long (default 900)
+  --output DIR     where results are left (default target/NAME)
+";
+
+impl Suite {
+    pub(crate) fn command(&self, args: &[String]) -> Result<ExitCode> {
+        let mut args = Args::new(args);
+        let help = format!("cargo xtask {} [OPTIONS]: {}\n{OPTIONS}", self.name, self.title);
+        if args.flag("--help") {
+            print!("{help}");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let ci = args.flag("--ci");
+        let update = args.flag("--update");
+        let only = args.value("--only")?;
+        let locale = args.value("--locale")?;
+        let stall = args.number("--stall", 900)?;
+        let output = args.value("--output")?;
+        args.finish(&help)?;
+        let no_locale = match locale.as_deref() {
+            None | Some("C") => true,
+            Some("default") => false,
+            Some(other) => bail!("no such locale: {other}\n\n{help}"),
+        };
+
+        let paths = Paths::find("psql")?;
+        let tests = paths.native_tree(self.dir);
+        let whole = Schedule::read(&tests.join(self.schedule))?.with(self.extra);
+        let always = self.always.iter().copied();
+        let schedule = match &only {
+            Some(names) => whole.clone().only(names.split(',').chain(always))?,
+            None if ci => whole.clone().only(self.ci.iter().copied().chain(always))?,
+            None => whole.clone(),
+        };
+        let output = output.map_or_else(|| paths.repo("target").join(self.name), Into::into);
+        let output = empty_dir(&output)?;
+
+        log::to_file(&output.join("postgres.log"))?;
+        let server = Server::start(self.transport, &tests, &output, self.settings)?;
+        let runner = Runner {
+            program: tests.join(self.program),
+            bin: paths.native("bin"),
+            tests,
+            output: output.clone(),
+            connection: server.connection(),
+            environment: self.environment,
+            no_locale,
+            stall: std::time::Duration::from_secs(stall as u64),
+        };
+        let outcome = runner.run(&schedule)?;
+        let list = paths.repo("assets").join(self.name).join("passing.txt");
+        let mut passing = Passing::read(&list)?;
+        let code = report(&outcome, &schedule, &passing, &output);
+        if update {
+            passing.update(&schedule, &outcome.passed);
+            passing.write(&list, self, &whole)?;
+            println!("written: {}", list.display());
+        }
+        // What is left of the server ends with the process: it may hang where a test has hung.
+        std::mem::forget(server);
+        Ok(code)
+    }
 }
 
 /// The directory without links in its path: the guest sees it at the path that `pg_regress` prints.
-fn empty_dir(path: &Path) -> Result<std::path::PathBuf> {
+fn empty_dir(path: &Path) -> Result<PathBuf> {
     if path.exists() {
         std::fs::remove_dir_all(path)
             .with_context(|| format!("cannot remove {}", path.display()))?;
