@@ -12,7 +12,6 @@ pub(crate) const ISOLATION: Suite = Suite {
     // Not in the schedule, as they need `max_prepared_transactions`: `make check-prepared-txns`.
     extra: &["prepared-transactions", "prepared-transactions-cic"],
     always: &[],
-    ci: CI,
     transport: Transport::Tcp,
     settings: &[
         ("max_prepared_transactions", "3"),
@@ -23,42 +22,3 @@ pub(crate) const ISOLATION: Suite = Suite {
     // A step is cancelled after twice this long; the default makes six minutes of each step that hangs.
     environment: &[("PG_TEST_TIMEOUT_DEFAULT", "60")],
 };
-
-/// Each kind of waiting: tuple and table locks, deadlocks, predicate locks, cancels, time-outs, notifications,
-/// parallel workers, statistics, vacuum.
-const CI: &[&str] = &[
-    "read-only-anomaly",
-    "simple-write-skew",
-    "two-ids",
-    "predicate-lock-hot-tuple",
-    "deadlock-simple",
-    "deadlock-hard",
-    "deadlock-soft",
-    "deadlock-parallel",
-    "detach-partition-concurrently-1",
-    "fk-deadlock",
-    "subxid-overflow",
-    "eval-plan-qual",
-    "lock-update-delete",
-    "temp-schema-cleanup",
-    "insert-conflict-specconflict",
-    "multixact-no-deadlock",
-    "reindex-concurrently",
-    "tuplelock-conflict",
-    "nowait",
-    "skip-locked",
-    "multiple-cic",
-    "alter-table-1",
-    "sequence-ddl",
-    "async-notify",
-    "timeouts",
-    "vacuum-concurrent-drop",
-    "vacuum-conflict",
-    "stats",
-    "horizons",
-    "predicate-gist",
-    "plpgsql-toast",
-    "cluster-conflict",
-    "serializable-parallel",
-    "prepared-transactions-cic",
-];
