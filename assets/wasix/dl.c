@@ -1,7 +1,7 @@
 /*
  * dlopen() for the modules that are linked into the main module: plpgsql and the snowball dictionaries
  * are hot, and code in a side module runs up to twice as slow; encoding conversions are needed by any
- * session that asks for another encoding.
+ * session that asks for another encoding, and the two of replication by any database that takes part in it.
  */
 #include <dlfcn.h>
 #include <string.h>
@@ -29,6 +29,10 @@ typedef struct Symbol
 	SYMBOL(dict_snowball, dsnowball_lexize, dsnowball_lexize) \
 	SYMBOL(dict_snowball, pg_finfo_dsnowball_init, pg_finfo_dsnowball_init) \
 	SYMBOL(dict_snowball, pg_finfo_dsnowball_lexize, pg_finfo_dsnowball_lexize) \
+	SYMBOL(libpqwalreceiver, Pg_magic_func, libpqwalreceiver__Pg_magic_func) \
+	SYMBOL(libpqwalreceiver, _PG_init, libpqwalreceiver___PG_init) \
+	SYMBOL(pgoutput, Pg_magic_func, pgoutput__Pg_magic_func) \
+	SYMBOL(pgoutput, _PG_output_plugin_init, pgoutput___PG_output_plugin_init) \
 	CONVERSIONS
 
 #define SYMBOL(module, name, linked) extern void linked(void);

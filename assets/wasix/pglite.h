@@ -48,6 +48,33 @@ PGLITE(fd_sync_file_system) extern int32_t k_fd_sync_file_system(int32_t fd);
 /* Binds to a name in the cluster's own space of listeners; clients in this host process connect to it. */
 PGLITE(sock_bind_local) extern int32_t k_sock_bind_local(int32_t fd, const char *name, uint32_t len);
 
+/*
+ * Connects to an address: struct sockaddr_in, _in6 or _un as the headers have them.  A path is looked for
+ * among the cluster's own listeners first, then on the host.
+ */
+PGLITE(sock_connect) extern int32_t k_sock_connect(int32_t fd, const void *address, uint32_t len);
+/* getsockname and getpeername. */
+PGLITE(sock_local_address) extern int32_t k_sock_local_address(int32_t fd, void *address, uint32_t *len);
+PGLITE(sock_peer_address) extern int32_t k_sock_peer_address(int32_t fd, void *address, uint32_t *len);
+/* Options whose value is an int, with the numbers of the headers.  SO_ERROR is an error number of ours. */
+PGLITE(sock_set_option) extern int32_t k_sock_set_option(int32_t fd, int32_t level, int32_t option, int32_t value);
+PGLITE(sock_get_option) extern int32_t k_sock_get_option(int32_t fd, int32_t level, int32_t option, int32_t *value);
+/* Who is at the other end; for PGL_PEER_OTHER_USER with the user's number on the host.  ENOTSUP for TCP. */
+#define PGL_PEER_PROGRAM	0	/* the program that embeds the cluster */
+#define PGL_PEER_SAME_USER	1	/* a process of the cluster, or one of the same user as this program */
+#define PGL_PEER_OTHER_USER 2
+PGLITE(sock_peer_identity) extern int32_t k_sock_peer_identity(int32_t fd, int32_t *who, uint32_t *user);
+/*
+ * The addresses of a host name, by the host's resolver: up to that many, PGL_ADDRESS_SIZE bytes each, a
+ * struct sockaddr_in or _in6 with port 0.  EINTR when the process is woken: to be called again then, it
+ * goes on waiting for the same answer.  ENOENT for a name that has no address.
+ */
+#define PGL_ADDRESS_SIZE	32
+PGLITE(resolve_name) extern int32_t k_resolve_name(const char *name, uint32_t len, void *addresses, uint32_t room,
+												   uint32_t *count);
+/* A subscription of poll_oneoff beside WASI's, laid out as fd_read's: the peer will send nothing more. */
+#define PGL_EVENTTYPE_FD_CLOSED 3
+
 /* ---- the shim's own ---- */
 
 extern int	pgl_result(int32_t error);	/* 0, or -1 with errno set */

@@ -151,6 +151,29 @@ pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 }
 
 int
+sigpending(sigset_t *set)
+{
+	*set = __atomic_load_n(&pending, __ATOMIC_SEQ_CST) & masked;
+	return 0;
+}
+
+/* Takes a signal of the set, which must be masked, without running its handler. */
+int
+sigwait(const sigset_t *set, int *signal)
+{
+	uint32_t	ready;
+
+	while ((ready = __atomic_load_n(&pending, __ATOMIC_SEQ_CST) & (uint32_t) *set) == 0)
+	{
+		k_process_sleep();
+		pgl_dispatch_signals();
+	}
+	*signal = __builtin_ctz(ready);
+	__atomic_fetch_and(&pending, ~BIT(*signal), __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+int
 sigaction(int signal, const struct sigaction *action, struct sigaction *old)
 {
 	if (signal <= 0 || signal >= SIGNALS || (action && signal == SIGKILL))

@@ -1,4 +1,4 @@
-/* The one user there is, and the limits Postgres asks for. */
+/* The one user there is, who others are, and the limits Postgres asks for. */
 #include <sys/types.h>
 #include <sys/resource.h>
 #include <errno.h>
@@ -7,8 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 #include <wasi/api.h>
+#include "pglite.h"
 
 #define GUEST_ID 1000			/* not 0: Postgres refuses to run as root */
+
+#define NOBODY 65534
 
 /* The linker's -z stack-size; Postgres derives the ceiling of max_stack_depth from it. */
 #define SHADOW_STACK (8u << 20)
@@ -74,8 +77,27 @@ getgrnam(const char *name)
 int
 getpeereid(int fd, uid_t *user, gid_t *group)
 {
-	*user = *group = GUEST_ID;	/* the peer is in this very process */
+	int32_t		who;
+	uint32_t	host_user;
+
+	if (pgl_result(k_sock_peer_identity(fd, &who, &host_user)) < 0)
+		return -1;
+	/* Other users of the host have no entry here, and none must have the number that has one. */
+	if (who == PGL_PEER_OTHER_USER)
+		*user = *group = host_user == GUEST_ID ? NOBODY : host_user;
+	else
+		*user = *group = GUEST_ID;
 	return 0;
+}
+
+/* For patch 0006. */
+int
+pgl_peer_is_program(int fd)
+{
+	int32_t		who;
+	uint32_t	host_user;
+
+	return k_sock_peer_identity(fd, &who, &host_user) == 0 && who == PGL_PEER_PROGRAM;
 }
 
 int

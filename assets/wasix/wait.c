@@ -16,8 +16,8 @@ extern int	pgl_interrupted(void);
 int
 poll(struct pollfd *fds, nfds_t nfds, int timeout_ms)
 {
-	__wasi_subscription_t subs[2 * nfds + 1];
-	__wasi_event_t events[2 * nfds + 1];
+	__wasi_subscription_t subs[3 * nfds + 1];
+	__wasi_event_t events[3 * nfds + 1];
 	size_t		nsubs = 0;
 	__wasi_size_t nevents = 0;
 	__wasi_errno_t error;
@@ -47,6 +47,12 @@ poll(struct pollfd *fds, nfds_t nfds, int timeout_ms)
 			subs[nsubs].u.tag = __WASI_EVENTTYPE_FD_WRITE;
 			subs[nsubs++].u.u.fd_write.file_descriptor = fds[i].fd;
 		}
+		if (fds[i].events & POLLRDHUP)
+		{
+			subs[nsubs].userdata = i;
+			subs[nsubs].u.tag = PGL_EVENTTYPE_FD_CLOSED;
+			subs[nsubs++].u.u.fd_read.file_descriptor = fds[i].fd;
+		}
 	}
 	if (timeout_ms >= 0)
 	{
@@ -74,7 +80,12 @@ poll(struct pollfd *fds, nfds_t nfds, int timeout_ms)
 			pfd->revents |= POLLERR;
 		else
 		{
-			pfd->revents |= events[k].type == __WASI_EVENTTYPE_FD_READ ? POLLIN : POLLOUT;
+			if (events[k].type == __WASI_EVENTTYPE_FD_READ)
+				pfd->revents |= POLLIN;
+			else if (events[k].type == __WASI_EVENTTYPE_FD_WRITE)
+				pfd->revents |= POLLOUT;
+			else
+				pfd->revents |= POLLRDHUP;
 			if (events[k].fd_readwrite.flags & __WASI_EVENTRWFLAGS_FD_READWRITE_HANGUP)
 				pfd->revents |= POLLHUP;
 		}

@@ -3,14 +3,17 @@
 //! A fork copies the table, not what it names: parent and child share positions and status flags, and
 //! a file, socket or pipe closes with its last descriptor, as on Unix.
 
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::ffi::c_short;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::console::Console;
 use super::errno::Errno;
 use super::fs::{DirEntry, File};
-use super::socket::Listener;
+use super::listener::Listener;
+use super::readiness::Target;
+use super::socket::Connection;
 
 /// Status flags, with WASI's `fdflags` numbers.
 pub(crate) mod flags {
@@ -24,17 +27,22 @@ pub(crate) mod flags {
 #[derive(Debug)]
 pub(crate) enum Kind {
     File(Arc<dyn File>),
-    /// A socket's or a pipe's end.
-    Stream {
-        fd: OwnedFd,
-        socket: bool,
-    },
-    /// A local socket: it becomes a listener when it is bound.
-    Local(OnceLock<Arc<Listener>>),
+    /// A pipe's end, or a standard stream of the host program.
+    Pipe(OwnedFd),
+    Socket(Arc<Connection>),
+    /// A Unix socket that is not bound or connected yet, or is now.
+    Local(OnceLock<Local>),
     /// Standard output or error of the cluster.
     Console(Arc<Console>),
     /// Standard input: always at its end.
     Null,
+}
+
+/// What a Unix socket has become.
+#[derive(Debug)]
+pub(crate) enum Local {
+    Listener(Arc<Listener>),
+    Connection(Arc<Connection>),
 }
 
 /// An open file description.
@@ -70,7 +78,8 @@ impl Open {
     }
 
     pub(crate) fn set_flags(&self, new: u16) -> Result<(), Errno> {
-        if let Kind::Stream { fd, .. } = &self.kind {
+        // A host socket never blocks, see `socket.rs`.
+        if let Kind::Pipe(fd) = &self.kind {
             let status = if new & flags::NONBLOCK != 0 { libc::O_NONBLOCK } else { 0 };
             // SAFETY: sets status flags of a descriptor we own.
             if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, status) } < 0 {
@@ -84,18 +93,37 @@ impl Open {
     pub(crate) fn file(&self) -> Result<&dyn File, Errno> {
         match &self.kind {
             Kind::File(file) => Ok(file.as_ref()),
-            Kind::Stream { .. } | Kind::Local(_) | Kind::Console(_) | Kind::Null => {
+            Kind::Pipe(_) | Kind::Socket(_) | Kind::Local(_) | Kind::Console(_) | Kind::Null => {
                 Err(Errno::SPIPE)
             }
         }
     }
 
-    /// The host descriptor to poll; none for what is always ready.
-    pub(crate) fn poll_fd(&self) -> Option<RawFd> {
+    /// The connection behind a socket.
+    pub(crate) fn connection(&self) -> Result<&Connection, Errno> {
         match &self.kind {
-            Kind::Stream { fd, .. } => Some(fd.as_raw_fd()),
-            Kind::Local(listener) => listener.get().map(|listener| listener.poll_fd()),
-            Kind::File(_) | Kind::Console(_) | Kind::Null => None,
+            Kind::Socket(connection) => Ok(connection),
+            Kind::Local(slot) => match slot.get() {
+                Some(Local::Connection(connection)) => Ok(connection),
+                Some(Local::Listener(_)) | None => Err(Errno::NOTCONN),
+            },
+            Kind::File(_) | Kind::Pipe(_) | Kind::Console(_) | Kind::Null => Err(Errno::NOTSOCK),
+        }
+    }
+
+    /// What to wait for until these events of `poll(2)` happen.
+    pub(crate) fn target(&self, events: c_short) -> Target {
+        match &self.kind {
+            Kind::Pipe(fd) => Target::Host(fd.as_raw_fd(), events),
+            Kind::Socket(connection) => Target::Host(connection.as_fd().as_raw_fd(), events),
+            Kind::Local(slot) => match slot.get() {
+                Some(Local::Listener(listener)) => Target::Listener(listener.clone()),
+                Some(Local::Connection(connection)) => {
+                    Target::Host(connection.as_fd().as_raw_fd(), events)
+                }
+                None => Target::Always,
+            },
+            Kind::File(_) | Kind::Console(_) | Kind::Null => Target::Always,
         }
     }
 }

@@ -136,6 +136,13 @@ impl Region {
         if address == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
+    /// Makes every access from now on a fault.
+    pub(crate) fn make_inaccessible(&self) {
+        // SAFETY: our own reservation. Who would use it is the guest, which traps, and kernel calls of its
+        // thread, of which there are none: see `Process::execute`. A failure leaves things as they are.
+        unsafe { libc::mprotect(self.base.as_ptr().cast(), RESERVATION, libc::PROT_NONE) };
+    }
+
     /// The address of `len` bytes at `at`, checked against the accessible part.
     fn check(&self, at: u32, len: usize) -> Result<*mut u8, Errno> {
         match (at as usize).checked_add(len) {

@@ -4,6 +4,7 @@
 //! the window, is shared by all processes of a cluster. The guest's system calls are WASI's and WASIX'
 //! (`calls/`); files are served by `fs/`.
 
+mod address;
 mod calls;
 pub(crate) mod console;
 pub(crate) mod descriptor;
@@ -11,8 +12,11 @@ pub(crate) mod errno;
 pub(crate) mod features;
 mod fork;
 pub(crate) mod fs;
+mod listener;
 mod memory;
 pub(crate) mod process;
+mod readiness;
+mod resolver;
 mod shared_file;
 mod socket;
 mod timer;
@@ -26,14 +30,20 @@ use std::time::{Duration, Instant};
 
 use wasmer::{Engine, Module};
 
+pub(crate) use self::listener::{HostListener, ListenerId};
+
 use self::console::{Console, LineSink};
 use self::descriptor::{Descriptors, Kind, Open};
 use self::fork::ForkImage;
 use self::fs::{FileSystem, OpenOptions};
+use self::listener::Listeners;
 use self::process::{Process, ProcessTable, WaitStatus, signal};
-use self::socket::Listeners;
+use self::socket::Peer;
 use self::timer::Timers;
 use self::window::Window;
+
+/// How long processes have to end by themselves when all are killed; most take less than a millisecond.
+const KILL_GRACE: Duration = Duration::from_millis(200);
 
 /// The machine that one cluster runs on.
 pub(crate) struct Kernel {
@@ -113,12 +123,38 @@ impl Kernel {
 
     /// Connects to a local listener of the guest.
     pub(crate) fn connect(&self, name: &str) -> io::Result<UnixStream> {
-        self.listeners.connect(name)
+        self.listeners.connect(name, Peer::Program)
+    }
+
+    /// Serves a listening socket of the host, too, by the guest's local listener of that name: the guest
+    /// accepts its clients as if they had connected to that name.
+    pub(crate) fn attach(&self, name: &str, socket: HostListener) -> io::Result<ListenerId> {
+        self.listeners.attach(name, socket)
+    }
+
+    /// Closes a host's listener. Connections that came through it go on.
+    pub(crate) fn detach(&self, id: ListenerId) {
+        self.listeners.detach(id);
+    }
+
+    /// Hangs up all connections that came through a host's listener, attached or not any more.
+    pub(crate) fn disconnect(&self, id: ListenerId) {
+        self.listeners.disconnect(id);
+    }
+
+    /// How many connections that came through a host's listener are open.
+    pub(crate) fn connections(&self, id: ListenerId) -> usize {
+        self.listeners.connections(id)
     }
 
     /// Whether somebody listens under that name.
     pub(crate) fn connect_possible(&self, name: &str) -> bool {
         self.listeners.is_open(name)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn process(&self, pid: i32) -> Option<Arc<Process>> {
+        self.processes.get(pid)
     }
 
     pub(crate) fn files(&self) -> &dyn FileSystem {
@@ -133,12 +169,16 @@ impl Kernel {
     /// Ends all processes without giving them a chance to do anything more, and waits until they are
     /// gone; false if one is still there when time is up.
     pub(crate) fn kill_all(&self, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
+        let begin = Instant::now();
+        let deadline = begin + timeout;
         loop {
             // Again and again: a process may have been forking.
             for process in self.processes.all() {
                 if process.status().is_none() {
                     process.raise(signal::KILL);
+                    if begin.elapsed() > KILL_GRACE {
+                        process.execute();
+                    }
                 }
             }
             if self.processes.wait_all(Duration::from_millis(20)) {
@@ -175,7 +215,7 @@ fn standard_streams(stdio: Stdio) -> io::Result<[Open; 3]> {
         }
         Stdio::Inherit => {
             use std::os::fd::AsFd;
-            let stream = |fd| open(Kind::Stream { fd, socket: false });
+            let stream = |fd| open(Kind::Pipe(fd));
             [
                 stream(io::stdin().as_fd().try_clone_to_owned()?),
                 stream(io::stdout().as_fd().try_clone_to_owned()?),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use wasmer::{AsStoreMut, FunctionEnv, Instance, RuntimeError, Store, Value};
 use super::descriptor::Descriptors;
 use super::errno::Errno;
 use super::memory::{ProcessTunables, Region};
+use super::resolver::Lookup;
 use super::waker::Waker;
 use super::{Kernel, calls};
 
@@ -22,6 +23,8 @@ pub(crate) mod signal {
     pub(crate) const SEGV: i32 = 11;
     pub(crate) const CHILD: i32 = 17;
     pub(crate) const INT: i32 = 2;
+    pub(crate) const QUIT: i32 = 3;
+    pub(crate) const TERM: i32 = 15;
 }
 
 /// How a process ended, encoded as `waitpid` has it: exit code in bits 8..16, signal in bits 0..7.
@@ -56,7 +59,14 @@ pub(crate) struct Process {
     /// Signals raised while there were no words.
     early: Mutex<u32>,
     status: Mutex<Option<WaitStatus>>,
+    /// Who has the thread, and whether it is to end: see [`Process::execute`].
+    state: AtomicU8,
 }
+
+/// The thread is in the kernel, where it may use the guest's memory.
+const IN_KERNEL: u8 = 1;
+/// The process is to end at once.
+const DOOMED: u8 = 2;
 
 /// Everything a kernel call can reach: the state of the process that makes it.
 pub(crate) struct Context {
@@ -65,6 +75,8 @@ pub(crate) struct Context {
     pub(crate) region: Arc<Region>,
     pub(crate) descriptors: Descriptors,
     pub(crate) arguments: Vec<String>,
+    /// A question to the resolver that a signal has interrupted.
+    pub(crate) lookup: Option<Lookup>,
 }
 
 impl Process {
@@ -76,7 +88,48 @@ impl Process {
             words: Mutex::new(None),
             early: Mutex::new(0),
             status: Mutex::new(None),
+            // Until its instance has been made.
+            state: AtomicU8::new(IN_KERNEL),
         }))
+    }
+
+    /// At the start of a kernel call: `EINTR` if the process is to end, and must not touch its memory.
+    pub(crate) fn enter_kernel(&self) -> Result<(), Errno> {
+        if self.state.fetch_or(IN_KERNEL, Ordering::SeqCst) & DOOMED != 0 {
+            self.leave_kernel();
+            return Err(Errno::INTR);
+        }
+        Ok(())
+    }
+
+    /// At its end.
+    pub(crate) fn leave_kernel(&self) {
+        self.state.fetch_and(!IN_KERNEL, Ordering::SeqCst);
+    }
+
+    /// Ends a process whose code does not look at its signals, by taking its memory away: the next access
+    /// is a trap. Returns whether there is nothing more to do; if not (the thread is in a kernel call, and
+    /// ends when it returns), try again later.
+    ///
+    /// Nothing in the kernel uses the memory of a process but its own thread in a kernel call, and
+    /// `raise`, which finds no signal words any more.
+    pub(crate) fn execute(&self) -> bool {
+        let mut words = lock(&self.words);
+        if self.status().is_some() {
+            return true;
+        }
+        let before = self.state.fetch_or(DOOMED, Ordering::SeqCst);
+        if before & IN_KERNEL != 0 {
+            return false;
+        }
+        let Some(known) = words.take() else { return before & DOOMED != 0 };
+        known.region.make_inaccessible();
+        tracing::debug!(target: "pglite_oxide::kernel", pid = self.pid, "process ended by force");
+        true
+    }
+
+    fn is_doomed(&self) -> bool {
+        self.state.load(Ordering::SeqCst) & DOOMED != 0
     }
 
     /// The process tells where the kernel shall announce signals.
@@ -233,6 +286,7 @@ pub(crate) fn start(
         region,
         descriptors,
         arguments,
+        lookup: None,
     };
     spawn_thread(context, Origin::Fresh)?;
     Ok(process)
@@ -260,6 +314,7 @@ pub(crate) fn fork(parent: &Context, globals: Vec<u128>) -> io::Result<i32> {
         region: Arc::new(region),
         descriptors: parent.descriptors.clone(),
         arguments: Vec::new(),
+        lookup: None,
     };
     spawn_thread(context, Origin::Fork { globals })?;
     Ok(pid)
@@ -333,17 +388,19 @@ fn run(context: Context, origin: Origin, mut end: End) {
             return;
         }
     };
+    if let Origin::Fork { globals } = &origin {
+        restore_globals(&mut store, &kernel, globals);
+        inherited.store(false, Ordering::Relaxed);
+    }
+    end.process.leave_kernel();
     let result = match origin {
         Origin::Fresh => call(&mut store, &instance, "_initialize")
             .and_then(|_| call(&mut store, &instance, "pgl_main")),
-        Origin::Fork { globals } => {
-            restore_globals(&mut store, &kernel, &globals);
-            inherited.store(false, Ordering::Relaxed);
-            call(&mut store, &instance, "pgl_child")
-        }
+        Origin::Fork { .. } => call(&mut store, &instance, "pgl_child"),
     };
     end.status = match result {
         Ok(status) => WaitStatus(status),
+        Err(_) if end.process.is_doomed() => WaitStatus::killed_by(signal::KILL),
         Err(error) => {
             let frames: Vec<_> = error
                 .trace()

@@ -1,7 +1,8 @@
-//! Interval timers: one thread per cluster that raises signals when they are due.
+//! What happens later: one thread per cluster that raises the signals of interval timers when they are
+//! due, and sees to it that a process that was killed ends.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::Kernel;
@@ -14,60 +15,87 @@ pub(crate) struct Timers {
 
 #[derive(Debug, Default)]
 struct State {
-    /// (due, pid, signal); a process has one timer.
-    due: BTreeSet<(Instant, i32, i32)>,
+    /// (when, pid, what).
+    due: BTreeSet<(Instant, i32, Action)>,
     running: bool,
     stopped: bool,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Action {
+    /// The interval timer, of which a process has one.
+    Raise(i32),
+    /// Ends a process that has not ended by itself after SIGKILL.
+    Execute,
+}
+
+/// How long a killed process has to end by itself, and how long until the next look at one in a kernel
+/// call.
+const GRACE: Duration = Duration::from_millis(100);
+
 impl Timers {
-    /// Sets the timer of a process, or with `None` switches it off.
+    /// Sets the interval timer of a process, or with `None` switches it off.
     pub(crate) fn set(kernel: &Arc<Kernel>, pid: i32, signal: i32, delay: Option<Duration>) {
-        let timers = &kernel.timers;
-        let mut state = timers.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.due.retain(|timer| timer.1 != pid);
-        let Some(delay) = delay else { return };
-        state.due.insert((Instant::now() + delay, pid, signal));
-        if !state.running && !state.stopped {
-            let kernel = Arc::downgrade(kernel);
-            let thread = std::thread::Builder::new()
-                .name("postgres timers".into())
-                .stack_size(128 << 10)
-                .spawn(move || run(&kernel));
-            state.running = thread.is_ok();
+        let mut state = kernel.timers.lock();
+        state.due.retain(|(_, owner, action)| *owner != pid || *action == Action::Execute);
+        if let Some(delay) = delay {
+            add(kernel, &mut state, pid, Action::Raise(signal), delay);
         }
-        timers.changed.notify_one();
+    }
+
+    /// A process has been killed: sees to it that it ends.
+    pub(crate) fn execute(kernel: &Arc<Kernel>, pid: i32) {
+        add(kernel, &mut kernel.timers.lock(), pid, Action::Execute, GRACE);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn cancel(&self, pid: i32) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.due.retain(|timer| timer.1 != pid);
+        self.lock().due.retain(|(_, owner, _)| *owner != pid);
     }
 
     /// Ends the thread.
     pub(crate) fn stop(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.stopped = true;
+        self.lock().stopped = true;
         self.changed.notify_all();
     }
+}
+
+fn add(kernel: &Arc<Kernel>, state: &mut State, pid: i32, action: Action, delay: Duration) {
+    state.due.insert((Instant::now() + delay, pid, action));
+    if !state.running && !state.stopped {
+        let kernel = Arc::downgrade(kernel);
+        let thread = std::thread::Builder::new()
+            .name("postgres timers".into())
+            .stack_size(128 << 10)
+            .spawn(move || run(&kernel));
+        state.running = thread.is_ok();
+    }
+    kernel.timers.changed.notify_one();
 }
 
 fn run(kernel: &Weak<Kernel>) {
     // The kernel outlives its thread: `stop` is called before it is dropped.
     while let Some(kernel) = kernel.upgrade() {
         let timers = &kernel.timers;
-        let mut state = timers.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = timers.lock();
         loop {
             if state.stopped {
                 return;
             }
             let now = Instant::now();
             match state.due.first().copied() {
-                Some((due, pid, signal)) if due <= now => {
+                Some((due, pid, action)) if due <= now => {
                     state.due.pop_first();
                     drop(state);
-                    if let Some(process) = kernel.processes.get(pid) {
-                        process.raise(signal);
+                    match (kernel.processes.get(pid), action) {
+                        (Some(process), Action::Raise(signal)) => process.raise(signal),
+                        (Some(process), Action::Execute) if !process.execute() => {
+                            Timers::execute(&kernel, pid);
+                        }
+                        _ => {}
                     }
                     break;
                 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::CallResult;
+use super::sockets;
 use super::system::nanoseconds_since_epoch;
 use crate::kernel::descriptor::{Kind, Open, flags};
 use crate::kernel::errno::Errno;
@@ -58,11 +59,7 @@ pub(super) fn modified_time(which: u32, modified: u64) -> Option<SystemTime> {
 const MAX_VECTORS: u32 = 1024;
 
 /// The buffers of a vectored call.
-pub(super) fn vectors(
-    context: &Context,
-    vectors: u32,
-    count: u32,
-) -> Result<Vec<&mut [u8]>, Errno> {
+fn vectors(context: &Context, vectors: u32, count: u32) -> Result<Vec<&mut [u8]>, Errno> {
     if count > MAX_VECTORS {
         return Err(Errno::INVAL);
     }
@@ -77,7 +74,7 @@ pub(super) fn vectors(
 }
 
 /// Runs `read` on the buffers.
-fn with_read_buffers<R>(
+pub(super) fn with_read_buffers<R>(
     context: &Context,
     at: u32,
     count: u32,
@@ -94,7 +91,7 @@ fn with_read_buffers<R>(
     read(&mut slices)
 }
 
-fn with_write_buffers<R>(
+pub(super) fn with_write_buffers<R>(
     context: &Context,
     at: u32,
     count: u32,
@@ -114,7 +111,7 @@ fn position(open: &Open) -> MutexGuard<'_, u64> {
     open.position.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn host_result(result: isize) -> Result<usize, Errno> {
+pub(super) fn host_result(result: isize) -> Result<usize, Errno> {
     usize::try_from(result).map_err(|_| Errno::last())
 }
 
@@ -171,7 +168,7 @@ pub(super) fn fd_dup(context: &mut Context, fd: i32, result: u32) -> CallResult 
 pub(super) fn fd_pipe(context: &mut Context, reader: u32, writer: u32) -> CallResult {
     let (read_end, write_end) = std::io::pipe()?;
     for (end, at) in [(OwnedFd::from(read_end), reader), (OwnedFd::from(write_end), writer)] {
-        let open = Open::new(Kind::Stream { fd: end, socket: false }, String::new(), 0);
+        let open = Open::new(Kind::Pipe(end), String::new(), 0);
         let fd = context.descriptors.add(Arc::new(open))?;
         context.region.write_u32(at, fd as u32)?;
     }
@@ -182,8 +179,8 @@ pub(super) fn fd_fdstat_get(context: &mut Context, fd: i32, result: u32) -> Call
     let open = context.descriptors.get(fd)?;
     let kind = match &open.kind {
         Kind::File(file) => file_type(file.metadata()?.kind),
-        Kind::Stream { socket: true, .. } | Kind::Local(_) => SOCKET_STREAM,
-        Kind::Stream { socket: false, .. } => 0,
+        Kind::Socket(_) | Kind::Local(_) => SOCKET_STREAM,
+        Kind::Pipe(_) => 0,
         Kind::Console(_) | Kind::Null => file_type(FileKind::CharacterDevice),
     };
     let mut bytes = [0u8; 24];
@@ -202,7 +199,7 @@ pub(super) fn fd_filestat_get(context: &mut Context, fd: i32, result: u32) -> Ca
     let metadata = match &open.kind {
         Kind::File(file) => file.metadata()?,
         Kind::Console(_) | Kind::Null => nothing(FileKind::CharacterDevice),
-        Kind::Stream { .. } | Kind::Local(_) => nothing(FileKind::Other),
+        Kind::Pipe(_) | Kind::Socket(_) | Kind::Local(_) => nothing(FileKind::Other),
     };
     put_filestat(context, result, &metadata)
 }
@@ -283,9 +280,10 @@ pub(super) fn fd_read(
             *position += read as u64;
             Ok(read)
         }
-        Kind::Stream { fd, .. } => read_stream(fd.as_fd(), buffers),
+        Kind::Pipe(fd) => read_stream(fd.as_fd(), buffers),
+        Kind::Socket(_) | Kind::Local(_) => sockets::receive(context, open, buffers, 0),
         Kind::Null => Ok(0),
-        Kind::Console(_) | Kind::Local(_) => Err(Errno::INVAL),
+        Kind::Console(_) => Err(Errno::INVAL),
     })?;
     context.region.write_u32(result, read as u32)
 }
@@ -315,12 +313,13 @@ pub(super) fn fd_write(
             }
             Ok(written)
         }
-        Kind::Stream { fd, .. } => write_stream(fd.as_fd(), buffers),
+        Kind::Pipe(fd) => write_stream(fd.as_fd(), buffers),
+        Kind::Socket(_) | Kind::Local(_) => sockets::send(context, open, buffers),
         Kind::Console(console) => {
             buffers.iter().for_each(|buffer| console.write(buffer));
             Ok(buffers.iter().map(|buffer| buffer.len()).sum())
         }
-        Kind::Null | Kind::Local(_) => Err(Errno::INVAL),
+        Kind::Null => Err(Errno::INVAL),
     })?;
     context.region.write_u32(result, written as u32)
 }

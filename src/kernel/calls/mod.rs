@@ -24,6 +24,17 @@ fn code(result: CallResult) -> i32 {
     }
 }
 
+/// Runs a call, unless the process is to end.
+fn in_kernel<T>(
+    context: &mut Context,
+    call: impl FnOnce(&mut Context) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    context.process.enter_kernel()?;
+    let result = call(context);
+    context.process.leave_kernel();
+    result
+}
+
 macro_rules! define {
     ($imports:ident, $store:ident, $env:ident, $module:literal,
      $($path:ident :: $name:ident ( $($arg:ident : $ty:ty),* );)*) => {
@@ -34,7 +45,8 @@ macro_rules! define {
                 $store,
                 $env,
                 |mut env: FunctionEnvMut<'_, Context>, $($arg: $ty),*| -> i32 {
-                    code($path::$name(env.data_mut(), $($arg),*))
+                    let context = env.data_mut();
+                    code(in_kernel(context, |context| $path::$name(context, $($arg),*)))
                 },
             ),
         );)*
@@ -104,6 +116,13 @@ pub(super) fn imports(store: &mut Store, env: &FunctionEnv<Context>) -> Imports 
         process::process_window(start: u32, len: u32);
         files::fd_sync_file_system(fd: i32);
         sockets::sock_bind_local(fd: i32, name: u32, len: u32);
+        sockets::sock_connect(fd: i32, address: u32, len: u32);
+        sockets::sock_local_address(fd: i32, buffer: u32, len: u32);
+        sockets::sock_peer_address(fd: i32, buffer: u32, len: u32);
+        sockets::sock_set_option(fd: i32, level: i32, option: i32, value: i32);
+        sockets::sock_get_option(fd: i32, level: i32, option: i32, result: u32);
+        sockets::sock_peer_identity(fd: i32, who: u32, user: u32);
+        sockets::resolve_name(name: u32, len: u32, addresses: u32, room: u32, count: u32);
     }
     process::define(store, env, &mut imports);
     imports

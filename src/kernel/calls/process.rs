@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use wasmer::{AsStoreMut, Function, FunctionEnv, FunctionEnvMut, Imports, Store};
 
-use super::CallResult;
+use super::{CallResult, in_kernel};
 use crate::kernel::errno::Errno;
 use crate::kernel::memory::WASM_PAGE;
+use crate::kernel::process::signal::KILL;
 use crate::kernel::process::{Context, fork};
 use crate::kernel::timer::Timers;
 use crate::kernel::window::Window;
@@ -32,6 +33,9 @@ pub(super) fn proc_signal(context: &mut Context, pid: i32, signal: i32) -> CallR
         0 => Ok(()),
         1..32 => {
             process.raise(signal);
+            if signal == KILL {
+                Timers::execute(&context.kernel, pid);
+            }
             Ok(())
         }
         _ => Err(Errno::INVAL),
@@ -79,29 +83,34 @@ pub(super) fn process_window(context: &mut Context, start: u32, len: u32) -> Cal
     context.kernel.window.set(window).map_err(|_| Errno::BUSY)
 }
 
+/// A result that is a number, or a negative error.
+fn number(result: Result<i32, Errno>) -> i32 {
+    result.unwrap_or_else(|errno| -i32::from(errno.0))
+}
+
 /// Calls whose results are not an error number.
 pub(super) fn define(store: &mut Store, env: &FunctionEnv<Context>, imports: &mut Imports) {
     let spawn = |mut env: FunctionEnvMut<'_, Context>| -> i32 {
         let globals = env.as_store_mut().objects_mut().as_sys_mut().as_u128_globals();
-        match fork(env.data(), globals) {
-            Ok(pid) => pid,
-            Err(error) => {
+        number(in_kernel(env.data_mut(), |context| {
+            fork(context, globals).map_err(|error| {
                 tracing::error!(target: "pglite_oxide::kernel", "cannot fork: {error}");
-                -i32::from(Errno::from(error).0)
+                Errno::from(error)
+            })
+        }))
+    };
+    let wait = |mut env: FunctionEnvMut<'_, Context>, pid: i32, status: u32| -> i32 {
+        number(in_kernel(env.data_mut(), |context| {
+            match context.kernel.processes.reap(context.process.pid, pid)? {
+                Some((pid, ended)) => {
+                    context.region.write_u32(status, ended.0 as u32)?;
+                    Ok(pid)
+                }
+                None => Ok(0),
             }
-        }
+        }))
     };
-    let wait = |env: FunctionEnvMut<'_, Context>, pid: i32, status: u32| -> i32 {
-        let context = env.data();
-        match context.kernel.processes.reap(context.process.pid, pid) {
-            Ok(Some((pid, ended))) => match context.region.write_u32(status, ended.0 as u32) {
-                Ok(()) => pid,
-                Err(errno) => -i32::from(errno.0),
-            },
-            Ok(None) => 0,
-            Err(errno) => -i32::from(errno.0),
-        }
-    };
+    // The rest uses no memory of the guest.
     let sleep = |env: FunctionEnvMut<'_, Context>| env.data().process.waker.sleep();
     let wake = |env: FunctionEnvMut<'_, Context>, pid: i32| {
         if let Some(process) = env.data().kernel.processes.get(pid) {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 
-use super::compile::{OBJECTS, modules};
+use super::compile::{LIBPQ, OBJECTS, modules};
 use super::{Build, Key, flags, hash, wasm};
 use crate::paths::WORK;
 use crate::process::Log;
@@ -76,7 +76,7 @@ fn script() -> String {
         echo __wasm_longjmp > {WORK}/link/late
         cd {WORK}/obj/src/backend
         # Objects, not the library: the entry points are referred to by nobody.
-        {cc} {optimize} -o {WORK}/link/linked.wasm $(cat {WORK}/{OBJECTS}) {modules} \
+        {cc} {optimize} -o {WORK}/link/linked.wasm $(cat {WORK}/{OBJECTS}) {modules} {WORK}/{LIBPQ} \
             {WORK}/shim/*.o {WORK}/shim/setjmp.obj {link} {exports} {libraries} \
             -Wl,--allow-undefined-file={WORK}/link/late
         cd {WORK}/link
