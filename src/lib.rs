@@ -63,6 +63,8 @@ mod pglite;
 mod server;
 #[cfg(feature = "tokio-postgres")]
 mod tokio_client;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use client::{
     CancelHandle, Column, CopyInWriter, CopyOutReader, Description, ExecResult, IsolationLevel,
@@ -78,11 +80,14 @@ pub use postgres_types as types;
 pub use server::{ConnectionParams, PgliteServer, PgliteServerBuilder};
 #[cfg(feature = "tokio-postgres")]
 pub use tokio_client::TokioConnection;
+#[cfg(feature = "tls")]
+pub use tls::Tls;
 
 /// The examples of the pages in `docs/` are run with the documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/getting-started.md")]
+#[doc = include_str!("../docs/server.md")]
 #[doc = include_str!("../docs/options.md")]
 #[doc = include_str!("../docs/data-safety.md")]
 #[doc = include_str!("../docs/errors.md")]

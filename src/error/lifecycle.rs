@@ -317,6 +317,11 @@ pub enum ConfigError {
         /// Which, and what to do.
         reason: String,
     },
+    /// The certificate of a server, or its key, cannot be used.
+    Certificate {
+        /// Which, and why not.
+        reason: String,
+    },
 }
 
 impl fmt::Display for ConfigError {
@@ -329,6 +334,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "\"{value}\" is not a valid value for \"{name}\": {reason}")
             }
             ConfigError::Conflict { reason } => f.write_str(reason),
+            ConfigError::Certificate { reason } => write!(f, "TLS cannot be used: {reason}"),
         }
     }
 }

@@ -20,6 +20,8 @@ mod resolver;
 mod shared_file;
 mod socket;
 mod timer;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 mod waker;
 mod window;
 
