@@ -5,7 +5,7 @@ mod lifecycle;
 mod sqlstate;
 
 pub use self::db::{DbError, ErrorPosition, Severity};
-pub use self::lifecycle::{AssetsError, ConfigError, DataDirError, StartError};
+pub use self::lifecycle::{AssetsError, ConfigError, DataDirError, ListenError, StartError};
 pub use self::sqlstate::SqlState;
 
 use std::error::Error as StdError;
@@ -83,6 +83,8 @@ pub enum Error {
     Assets(AssetsError),
     /// An option or a setting is not valid.
     Config(ConfigError),
+    /// A socket for clients cannot be opened.
+    Listen(ListenError),
 }
 
 impl Error {
@@ -154,6 +156,7 @@ impl fmt::Display for Error {
             Error::DataDir(error) => error.fmt(f),
             Error::Assets(error) => error.fmt(f),
             Error::Config(error) => error.fmt(f),
+            Error::Listen(error) => error.fmt(f),
         }
     }
 }
@@ -169,6 +172,7 @@ impl StdError for Error {
             Error::DataDir(error) => error.source(),
             Error::Assets(error) => error.source(),
             Error::Config(error) => error.source(),
+            Error::Listen(error) => error.source(),
             _ => None,
         }
     }
@@ -190,6 +194,7 @@ from!(
     DataDir(DataDirError),
     Assets(AssetsError),
     Config(ConfigError),
+    Listen(ListenError),
 );
 
 impl From<DbError> for Error {
@@ -219,6 +224,9 @@ pub enum ConnectionError {
     Protocol(String),
     /// The log-in failed on this side: the server asks for something the client cannot give.
     Authentication(String),
+    /// `tokio-postgres` could not connect.
+    #[cfg(feature = "tokio-postgres")]
+    TokioPostgres(Box<tokio_postgres::Error>),
 }
 
 impl fmt::Display for ConnectionError {
@@ -241,6 +249,10 @@ impl fmt::Display for ConnectionError {
             ConnectionError::Authentication(message) => {
                 write!(f, "the log-in failed: {message}")
             }
+            #[cfg(feature = "tokio-postgres")]
+            ConnectionError::TokioPostgres(_) => {
+                f.write_str("tokio-postgres cannot open a session")
+            }
         }
     }
 }
@@ -249,6 +261,8 @@ impl StdError for ConnectionError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             ConnectionError::Io(error) => Some(error),
+            #[cfg(feature = "tokio-postgres")]
+            ConnectionError::TokioPostgres(error) => Some(error.as_ref()),
             _ => None,
         }
     }

@@ -21,6 +21,8 @@
 //! # Where to look
 //!
 //! - [`Pglite`] opens a database, in memory or in a directory, and is a session on it.
+//! - [`PgliteServer`] serves a database to other clients: SQLx, `tokio-postgres`, Diesel, `psql`, other
+//!   languages.
 //! - [`Session`] has the methods for SQL: [`exec`](Session::exec), [`query`](Session::query),
 //!   [`prepare`](Session::prepare), [`transaction`](Session::transaction), [`copy_in`](Session::copy_in),
 //!   [`listen`](Session::listen) and more.
@@ -43,6 +45,8 @@
 //! | `with-uuid` | conversions for `uuid` 1 | no |
 //! | `with-serde_json` | conversions for `serde_json` 1 | no |
 //! | `with-time` | conversions for `time` 0.3 types | no |
+//! | `tokio-postgres` | asynchronous sessions: a `tokio_postgres::Client` over a stream in this process | no |
+//! | `tls` | TLS for the clients of a [`PgliteServer`] | no |
 //!
 //! Platforms: x86-64 Linux with glibc. Elsewhere opening a database is an [`AssetsError`].
 
@@ -54,7 +58,13 @@ mod cluster;
 mod error;
 #[allow(unsafe_code, reason = "the kernel owns memory and makes the host's system calls")]
 mod kernel;
+mod options;
 mod pglite;
+mod server;
+#[cfg(feature = "tokio-postgres")]
+mod tokio_client;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use client::{
     CancelHandle, Column, CopyInWriter, CopyOutReader, Description, ExecResult, IsolationLevel,
@@ -62,14 +72,22 @@ pub use client::{
     SimpleRow, Statement, ToStatement, Transaction, TransactionBuilder, TransactionStatus,
     row_to_json,
 };
+pub use cluster::ShutdownMode;
 pub use error::*;
-pub use pglite::{MountAccess, Pglite, PgliteBuilder};
+pub use options::MountAccess;
+pub use pglite::{Pglite, PgliteBuilder};
 pub use postgres_types as types;
+pub use server::{ConnectionParams, PgliteServer, PgliteServerBuilder};
+#[cfg(feature = "tokio-postgres")]
+pub use tokio_client::TokioConnection;
+#[cfg(feature = "tls")]
+pub use tls::Tls;
 
 /// The examples of the pages in `docs/` are run with the documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/getting-started.md")]
+#[doc = include_str!("../docs/server.md")]
 #[doc = include_str!("../docs/options.md")]
 #[doc = include_str!("../docs/data-safety.md")]
 #[doc = include_str!("../docs/errors.md")]

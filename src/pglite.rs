@@ -3,12 +3,14 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
-use crate::assets::Runtime;
-use crate::client::{ConnectOptions, Session};
-use crate::cluster::{Cluster, HostMount, RESERVED_PATHS, Storage};
-use crate::error::{ConfigError, Error, SqlState};
+use crate::client::Session;
+use crate::cluster::{Access, Cluster, ShutdownMode};
+use crate::error::Error;
+use crate::options::{Opened, Options, ServerStart, option_methods};
+use crate::server::PgliteServer;
 
 /// A PostgreSQL database that runs inside this process, and a session on it.
 ///
@@ -37,7 +39,8 @@ use crate::error::{ConfigError, Error, SqlState};
 pub struct Pglite {
     // Before the cluster, so that the connection is closed first.
     session: Session,
-    cluster: Cluster,
+    cluster: Arc<Cluster>,
+    access: Access,
 }
 
 impl Pglite {
@@ -102,8 +105,71 @@ impl Pglite {
         self.cluster.connect()
     }
 
+    /// A further session on this database, with a backend of its own: independent of this one in
+    /// everything, and usable at the same time from another thread.
+    ///
+    /// It connects to the same database as the same role. It keeps the database running: PostgreSQL
+    /// ends when the `Pglite` and all sessions made by it are dropped, or with
+    /// [`close`](Pglite::close).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Db`] if PostgreSQL refuses the session (too many connections), and if it has stopped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pglite_oxide::Pglite;
+    ///
+    /// # fn main() -> Result<(), pglite_oxide::Error> {
+    /// let mut db = Pglite::temporary()?;
+    /// db.exec("CREATE TABLE job (id int)")?;
+    /// let mut other = db.connect()?;
+    /// let worker = std::thread::spawn(move || other.execute("INSERT INTO job VALUES (1)", &[]));
+    /// worker.join().expect("the worker does not panic")?;
+    /// assert_eq!(db.query("SELECT id FROM job", &[])?.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn connect(&self) -> Result<Session, Error> {
+        Cluster::session(&self.cluster, &self.access)
+    }
+
+    /// Opens this running database to other clients, on 127.0.0.1 and a port of the system's choice.
+    ///
+    /// Sessions of this program go on beside. When the returned server is dropped its clients are
+    /// disconnected, and the database goes on. Further listeners can be added with
+    /// [`listen_tcp`](PgliteServer::listen_tcp) and [`listen_unix`](PgliteServer::listen_unix). Who may
+    /// connect is what `pg_hba.conf` says: on this machine everybody, unless the database was made
+    /// otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Listen`] if no socket can be opened.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pglite_oxide::Pglite;
+    ///
+    /// # fn main() -> Result<(), pglite_oxide::Error> {
+    /// let mut db = Pglite::temporary()?;
+    /// let server = db.server()?;
+    /// println!("psql '{}'", server.database_url());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn server(&self) -> Result<PgliteServer, Error> {
+        PgliteServer::attach(self.cluster.clone(), self.access.clone())
+    }
+
+    #[cfg(feature = "tokio-postgres")]
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
     /// Ends the session and shuts PostgreSQL down: everything is written, and the next open needs no
-    /// recovery.
+    /// recovery. Other sessions and servers of this database end too.
     ///
     /// # Errors
     ///
@@ -112,7 +178,7 @@ impl Pglite {
     pub fn close(mut self) -> Result<(), Error> {
         // A session that has broken already is no reason not to shut down.
         let _ = self.session.close();
-        self.cluster.shut_down()
+        self.cluster.shut_down(ShutdownMode::Fast)
     }
 }
 
@@ -155,147 +221,13 @@ impl fmt::Debug for Pglite {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct PgliteBuilder {
-    path: Option<PathBuf>,
-    memory_limit: Option<u64>,
-    cache_dir: Option<PathBuf>,
-    database: String,
-    user: String,
-    encoding: Option<String>,
-    locale: Option<String>,
-    settings: Vec<(String, String)>,
-    mounts: Vec<HostMount>,
+    options: Options,
 }
-
-/// What PostgreSQL may do with a directory of [`PgliteBuilder::mount`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MountAccess {
-    /// Its files can be read.
-    ReadOnly,
-    /// Files can be made, changed and removed too.
-    ReadWrite,
-}
-
-impl Default for PgliteBuilder {
-    fn default() -> PgliteBuilder {
-        PgliteBuilder {
-            path: None,
-            memory_limit: None,
-            cache_dir: None,
-            database: DEFAULT_DATABASE.into(),
-            user: "postgres".into(),
-            encoding: None,
-            locale: None,
-            settings: Vec::new(),
-            mounts: Vec::new(),
-        }
-    }
-}
-
-const DEFAULT_DATABASE: &str = "postgres";
 
 impl PgliteBuilder {
-    /// Opens the database in this directory, as [`Pglite::open`] does.
-    pub fn path(mut self, path: impl AsRef<Path>) -> PgliteBuilder {
-        self.path = Some(path.as_ref().to_owned());
-        self
-    }
-
-    /// A new database in memory, as [`Pglite::temporary`] makes it. This is the default.
-    pub fn temporary(mut self) -> PgliteBuilder {
-        self.path = None;
-        self
-    }
-
-    /// Limits what a temporary database may write, in bytes. Beyond it PostgreSQL reports
-    /// [`DISK_FULL`](SqlState::DISK_FULL), and the session goes on. The write-ahead log, which is kept
-    /// below about 32 MB then, does not count. Without a limit a database can take all memory there is.
-    pub fn memory_limit(mut self, bytes: u64) -> PgliteBuilder {
-        self.memory_limit = Some(bytes);
-        self
-    }
-
-    /// The database to connect to (default `postgres`). It is created if it does not exist.
-    pub fn database(mut self, name: impl Into<String>) -> PgliteBuilder {
-        self.database = name.into();
-        self
-    }
-
-    /// The role to connect as (default `postgres`, the superuser). It must exist.
-    pub fn user(mut self, name: impl Into<String>) -> PgliteBuilder {
-        self.user = name.into();
-        self
-    }
-
-    /// Sets a configuration parameter of the server, stronger than `postgresql.conf`, for this run.
-    ///
-    /// PostgreSQL checks it: a name or value it does not know is an [`Error::Start`] when the database
-    /// is opened. The parameters that connect PostgreSQL with this library cannot be set.
-    pub fn config(mut self, name: impl Into<String>, value: impl Into<String>) -> PgliteBuilder {
-        self.settings.push((name.into(), value.into()));
-        self
-    }
-
-    /// Shows PostgreSQL a directory of the host at the absolute path `guest`, which it sees no other
-    /// file of: for `COPY ... FROM 'file'`, `COPY ... TO 'file'`, `pg_read_file` and large objects.
-    ///
-    /// Symbolic links in the directory cannot lead out of it. The mount lasts as long as the database
-    /// is open; the path cannot be in PostgreSQL's own directories.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use pglite_oxide::{MountAccess, Pglite};
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let dir = tempfile::tempdir()?;
-    /// std::fs::write(dir.path().join("moons.csv"), "Earth,1\nMars,2\n")?;
-    /// let mut db =
-    ///     Pglite::builder().mount(dir.path(), "/import", MountAccess::ReadOnly).open()?;
-    /// db.exec("CREATE TABLE planet (name text, moons int)")?;
-    /// db.exec("COPY planet FROM '/import/moons.csv' (FORMAT csv)")?;
-    /// # assert_eq!(db.query_one("SELECT sum(moons) FROM planet", &[])?.get::<_, i64>(0), 3);
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn mount(
-        mut self,
-        host: impl AsRef<Path>,
-        guest: impl Into<String>,
-        access: MountAccess,
-    ) -> PgliteBuilder {
-        self.mounts.push(HostMount {
-            host: host.as_ref().to_owned(),
-            guest: guest.into(),
-            read_only: access == MountAccess::ReadOnly,
-        });
-        self
-    }
-
-    /// The encoding of a database that has to be created (default `UTF8`). With another one the
-    /// default locale is `C`.
-    pub fn encoding(mut self, encoding: impl Into<String>) -> PgliteBuilder {
-        self.encoding = Some(encoding.into());
-        self
-    }
-
-    /// The locale of a database that has to be created: `C.UTF-8` (the default: PostgreSQL's built-in
-    /// one, which sorts by code point and knows the letter cases of Unicode) or `C`.
-    pub fn locale(mut self, locale: impl Into<String>) -> PgliteBuilder {
-        self.locale = Some(locale.into());
-        self
-    }
-
-    /// Where the runtime is unpacked, once for all databases. The default is `pglite-oxide` in the
-    /// user's cache directory, or what the environment variable `PGLITE_OXIDE_CACHE_DIR` says. If it
-    /// cannot be written to, the runtime is unpacked to memory.
-    ///
-    /// It has an effect on the first database that a process opens; the others share its runtime.
-    pub fn cache_dir(mut self, path: impl AsRef<Path>) -> PgliteBuilder {
-        self.cache_dir = Some(path.as_ref().to_owned());
-        self
-    }
+    option_methods!();
 
     /// Opens the database.
     ///
@@ -304,197 +236,14 @@ impl PgliteBuilder {
     /// As [`Pglite::open`]; [`Error::Config`] if options cannot be used, and [`Error::Db`] if PostgreSQL
     /// refuses the session (no such role).
     pub fn open(self) -> Result<Pglite, Error> {
-        self.check()?;
-        let runtime = Runtime::load(self.cache_dir.as_deref()).map_err(Error::Assets)?;
-        let storage = match &self.path {
-            Some(path) => Storage::Directory(path),
-            None => Storage::Temporary { limit: self.memory_limit },
-        };
-        let cluster = Cluster::start(&runtime, storage, &self.settings, &self.mounts)?;
-        if cluster.is_new() && self.template_options().is_some() {
-            self.replace_default_database(&cluster)?;
-        }
-        let session = match self.connect(&cluster, &self.database) {
-            Err(error) if error.sqlstate() == Some(&SqlState::INVALID_CATALOG_NAME) => {
-                self.create_database(&cluster, DEFAULT_DATABASE, &self.database)?;
-                self.connect(&cluster, &self.database)?
-            }
-            other => other?,
-        };
-        Ok(Pglite { session, cluster })
+        let Opened { cluster, session, access } = self.options.open(&ServerStart::default())?;
+        Ok(Pglite { session, cluster, access })
     }
-
-    fn check(&self) -> Result<(), Error> {
-        let conflict =
-            |reason: &str| Error::Config(ConfigError::Conflict { reason: reason.into() });
-        if self.path.is_some() && self.memory_limit.is_some() {
-            return Err(conflict("a memory limit is for temporary databases, not for a path"));
-        }
-        if self.path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
-            return Err(conflict("the path is empty; use \".\" for the current directory"));
-        }
-        for (name, value) in &self.settings {
-            check_setting(name, value).map_err(Error::Config)?;
-        }
-        for mount in &self.mounts {
-            check_mount_point(&mount.guest).map_err(Error::Config)?;
-        }
-        Ok(())
-    }
-
-    fn connect(&self, cluster: &Cluster, database: &str) -> Result<Session, Error> {
-        let options = ConnectOptions {
-            user: self.user.clone(),
-            database: database.to_owned(),
-            application_name: Some("pglite-oxide".into()),
-            ..ConnectOptions::default()
-        };
-        Session::connect(cluster.connect()?, &options, cluster.canceller())
-    }
-
-    /// The part of CREATE DATABASE that differs from the template, if any.
-    fn template_options(&self) -> Option<String> {
-        if self.encoding.is_none() && self.locale.is_none() {
-            return None;
-        }
-        let mut options = " TEMPLATE template0".to_owned();
-        if let Some(encoding) = &self.encoding {
-            options += &format!(" ENCODING {}", quote(encoding, '\''));
-        }
-        options += &match self.locale.as_deref() {
-            Some("C") => " LOCALE_PROVIDER libc LOCALE 'C'".to_owned(),
-            // The built-in locale exists for this encoding only.
-            None if !self.is_utf8() => " LOCALE_PROVIDER libc LOCALE 'C'".to_owned(),
-            locale => format!(
-                " LOCALE_PROVIDER builtin BUILTIN_LOCALE {} LC_COLLATE 'C' LC_CTYPE 'C'",
-                quote(locale.unwrap_or("C.UTF-8"), '\'')
-            ),
-        };
-        Some(options)
-    }
-
-    fn is_utf8(&self) -> bool {
-        self.encoding
-            .as_deref()
-            .is_none_or(|name| ["utf8", "utf-8"].iter().any(|utf8| name.eq_ignore_ascii_case(utf8)))
-    }
-
-    fn create_database(&self, cluster: &Cluster, from: &str, name: &str) -> Result<(), Error> {
-        let options = self.template_options().unwrap_or_default();
-        let mut session = self.connect(cluster, from)?;
-        session.exec(&format!("CREATE DATABASE {}{options}", quote(name, '"')))?;
-        session.close()
-    }
-
-    /// Makes the database that everybody connects to by default the way the options ask for.
-    fn replace_default_database(&self, cluster: &Cluster) -> Result<(), Error> {
-        let mut session = self.connect(cluster, "template1")?;
-        session.exec(&format!("DROP DATABASE {DEFAULT_DATABASE}"))?;
-        session.close()?;
-        self.create_database(cluster, "template1", DEFAULT_DATABASE)
-    }
-}
-
-fn quote(text: &str, quote: char) -> String {
-    format!("{quote}{}{quote}", text.replace(quote, &format!("{quote}{quote}")))
-}
-
-/// Settings that the library itself makes.
-const RESERVED: &[(&str, &str)] = &[
-    ("data_directory", "use the builder's `path`"),
-    ("listen_addresses", "sessions are in this process"),
-    ("unix_socket_directories", "sessions are in this process"),
-    ("port", "sessions are in this process"),
-    ("dynamic_shared_memory_type", "only System V segments are shared by all processes"),
-    ("log_line_prefix", "the library reads the log and passes it on to `tracing`"),
-    ("log_destination", "the library reads the log and passes it on to `tracing`"),
-    ("logging_collector", "the library reads the log and passes it on to `tracing`"),
-];
-
-fn check_setting(name: &str, value: &str) -> Result<(), ConfigError> {
-    let invalid =
-        |reason: &str| ConfigError::InvalidName { name: name.into(), reason: reason.into() };
-    let valid_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
-    if name.is_empty() || !name.bytes().all(valid_byte) {
-        return Err(invalid("a name has letters, digits, underscores and dots"));
-    }
-    if let Some((_, why)) =
-        RESERVED.iter().find(|(reserved, _)| name.eq_ignore_ascii_case(reserved))
-    {
-        return Err(invalid(why));
-    }
-    if value.contains('\0') {
-        return Err(ConfigError::InvalidValue {
-            name: name.into(),
-            value: value.into(),
-            reason: "it has a NUL in it".into(),
-        });
-    }
-    Ok(())
-}
-
-fn check_mount_point(path: &str) -> Result<(), ConfigError> {
-    let conflict = |reason: &str| {
-        Err(ConfigError::Conflict {
-            reason: format!("nothing can be mounted at \"{path}\": {reason}"),
-        })
-    };
-    let Some(parts) = path.strip_prefix('/') else {
-        return conflict("the path is not absolute");
-    };
-    if path.contains('\0') || parts.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        return conflict("the path is not a plain one");
-    }
-    let is_within = |outer: &str| {
-        path.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    if path == "/tmp" || RESERVED_PATHS.iter().any(|reserved| is_within(reserved)) {
-        return conflict("the path is PostgreSQL's own");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn settings_are_checked() {
-        let cases = [
-            ("work_mem", "4MB", true),
-            ("my.setting", "x", true),
-            ("", "x", false),
-            ("a b", "x", false),
-            ("work_mem=1; x", "x", false),
-            ("Port", "1", false),
-            ("work_mem", "4\0MB", false),
-        ];
-        for (name, value, valid) in cases {
-            assert_eq!(check_setting(name, value).is_ok(), valid, "{name}={value}");
-        }
-    }
-
-    #[test]
-    fn mount_points_are_checked() {
-        let cases = [
-            ("/import", true),
-            ("/tmp/import", true),
-            ("/pgdata2", true),
-            ("import", false),
-            ("/", false),
-            ("/a/../pgdata", false),
-            ("/a//b", false),
-            ("/a/", false),
-            ("/tmp", false),
-            ("/pgdata", false),
-            ("/pgdata/pg_wal", false),
-            ("/pglite/share", false),
-            ("/dev", false),
-        ];
-        for (path, valid) in cases {
-            assert_eq!(check_mount_point(path).is_ok(), valid, "{path}");
-        }
-    }
 
     #[test]
     fn a_handle_can_change_threads() {

@@ -75,6 +75,8 @@ PGLITE(resolve_name) extern int32_t k_resolve_name(const char *name, uint32_t le
 /* A subscription of poll_oneoff beside WASI's, laid out as fd_read's: the peer will send nothing more. */
 #define PGL_EVENTTYPE_FD_CLOSED 3
 
+/* TLS: include/pgl_tls.h, which Postgres' sources include too. */
+
 /* ---- the shim's own ---- */
 
 extern int	pgl_result(int32_t error);	/* 0, or -1 with errno set */

@@ -39,6 +39,8 @@ pub use self::numeric::{Numeric, ParseNumericError};
 pub use self::row::{Row, RowIndex};
 pub use self::session::{Session, TransactionStatus};
 pub use self::simple_row::SimpleRow;
+#[cfg(feature = "tokio-postgres")]
+pub(crate) use self::startup::APPLICATION_NAME;
 pub(crate) use self::startup::ConnectOptions;
 pub use self::statement::{Description, Statement, ToStatement};
 pub use self::stream::RowStream;

@@ -1,5 +1,6 @@
 //! The state of a session and the reading of replies.
 
+use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -118,6 +119,8 @@ pub struct Session {
     closed: bool,
     /// The last message that said that the backend ends.
     last_fatal: Option<Box<DbError>>,
+    /// Last, so that the connection is closed before it is let go.
+    _keep_alive: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// Counters of events after which prepared statements are not what they were.
@@ -130,7 +133,11 @@ pub(super) struct Epochs {
 }
 
 impl Session {
-    pub(super) fn new(wire: Wire, canceller: Arc<dyn Cancel>) -> Session {
+    pub(super) fn new(
+        wire: Wire,
+        canceller: Arc<dyn Cancel>,
+        keep_alive: Option<Arc<dyn Any + Send + Sync>>,
+    ) -> Session {
         let session = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
         Session {
             wire,
@@ -152,6 +159,7 @@ impl Session {
             ddl_in_transaction: false,
             closed: false,
             last_fatal: None,
+            _keep_alive: keep_alive,
         }
     }
 

@@ -1,5 +1,6 @@
 //! From a connected stream to a session that is ready.
 
+use std::any::Any;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
@@ -14,8 +15,11 @@ use super::session::{Event, Pending, Session};
 use super::wire::Wire;
 use crate::error::{ConnectionError, Error};
 
+/// What `pg_stat_activity` calls this library's own sessions.
+pub(crate) const APPLICATION_NAME: &str = "pglite-oxide";
+
 /// What a session is opened with.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct ConnectOptions {
     pub(crate) user: String,
     pub(crate) database: String,
@@ -24,6 +28,20 @@ pub(crate) struct ConnectOptions {
     pub(crate) password: Option<String>,
     /// Settings of the session, by name.
     pub(crate) parameters: Vec<(String, String)>,
+    /// What the session keeps from being dropped, such as the instance it is connected to.
+    pub(crate) keep_alive: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl ConnectOptions {
+    /// As this library's own sessions connect.
+    pub(crate) fn new(user: &str, database: &str) -> ConnectOptions {
+        ConnectOptions {
+            user: user.to_owned(),
+            database: database.to_owned(),
+            application_name: Some(APPLICATION_NAME.into()),
+            ..ConnectOptions::default()
+        }
+    }
 }
 
 impl Session {
@@ -32,13 +50,13 @@ impl Session {
     /// A server that refuses (no such database, too many connections, ...) gives [`Error::Db`].
     pub(crate) fn connect(
         stream: UnixStream,
-        options: &ConnectOptions,
+        mut options: ConnectOptions,
         canceller: Arc<dyn Cancel>,
     ) -> Result<Session, Error> {
         let wire = Wire::new(stream).map_err(ConnectionError::Io)?;
-        let mut session = Session::new(wire, canceller);
-        session.send_startup(options)?;
-        session.authenticate(options)?;
+        let mut session = Session::new(wire, canceller, options.keep_alive.take());
+        session.send_startup(&options)?;
+        session.authenticate(&options)?;
         session.pending = Pending::Ready { extended: false };
         loop {
             match session.next_event()? {

@@ -38,7 +38,7 @@ fn connect(stream: UnixStream) -> Result<Session, Error> {
         database: "d".to_owned(),
         ..ConnectOptions::default()
     };
-    Session::connect(stream, &options, Arc::new(NoCancel))
+    Session::connect(stream, options, Arc::new(NoCancel))
 }
 
 /// A session with a backend that answers the first request with `answer` and then closes.

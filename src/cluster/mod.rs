@@ -1,8 +1,11 @@
 //! A cluster: one PostgreSQL instance, its postmaster and its life cycle.
 
 mod data_dir;
+mod hba;
 mod identity;
 mod log;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -11,11 +14,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::assets::Runtime;
-use crate::client::{Cancel, send_cancel_request};
+use crate::client::{Cancel, ConnectOptions, Session, send_cancel_request};
 use crate::error::{Error, StartError};
+use crate::kernel::errno::Errno;
 use crate::kernel::fs::{FileSystem, HostDir, Namespace, OpenOptions, Tree, copy_subtree};
 use crate::kernel::process::{Process, signal};
-use crate::kernel::{Kernel, Stdio};
+use crate::kernel::{HostListener, Kernel, ListenerId, Stdio};
 
 use self::data_dir::DirLock;
 use self::log::Log;
@@ -24,7 +28,10 @@ use self::log::Log;
 const DATA_DIR: &str = "/pgdata";
 const PROGRAM: &str = "/pglite/bin/postgres";
 const SOCKET_DIR: &str = "/tmp";
-const SOCKET_NAME: &str = "/tmp/.s.PGSQL.5432";
+/// Files of this run that settings name, in memory.
+pub(crate) const RUN_DIR: &str = "/run";
+/// PostgreSQL's default; what a cluster that nobody outside connects to has.
+const DEFAULT_PORT: u16 = 5432;
 
 /// Longer than any start but crash recovery of a large database, which is allowed to take its time as
 /// long as the postmaster lives; only a hang is cut off.
@@ -32,6 +39,15 @@ const START_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// A fast shutdown writes a checkpoint; this bounds one on a slow disk.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// The same for a handle that is dropped, in which nobody expects to wait for minutes.
+const DROP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The postmaster itself kills after 5 seconds what does not end by an immediate shutdown.
+const IMMEDIATE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// A century: a deadline that can still be added to the time of day.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Killed processes end at their next interrupt check.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,12 +70,47 @@ pub(crate) struct HostMount {
 }
 
 /// What the cluster has mounted itself; nothing else can be there or below.
-pub(crate) const RESERVED_PATHS: &[&str] = &[DATA_DIR, "/pglite", "/dev"];
+pub(crate) const RESERVED_PATHS: &[&str] = &[DATA_DIR, "/pglite", "/dev", RUN_DIR];
+
+/// How a cluster is started.
+pub(crate) struct StartOptions<'a> {
+    /// Configuration parameters (name, value), stronger than `postgresql.conf`.
+    pub(crate) settings: &'a [(String, String)],
+    pub(crate) mounts: &'a [HostMount],
+    /// What `SHOW port` says.
+    pub(crate) port: Option<u16>,
+    /// Clients from outside of this program need a password.
+    pub(crate) require_password: bool,
+    /// Files in [`RUN_DIR`]: path, contents.
+    pub(crate) files: &'a [(String, Vec<u8>)],
+}
+
+/// As whom and to what this program's sessions connect.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    pub(crate) user: String,
+    pub(crate) database: String,
+}
+
+/// How PostgreSQL is shut down: the modes of `pg_ctl stop`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ShutdownMode {
+    /// Refuses new sessions and waits until all clients, those in this program included, have ended
+    /// theirs. This can take forever.
+    Smart,
+    /// Rolls back what is in progress, ends all sessions and writes a checkpoint. The next start needs
+    /// no recovery.
+    Fast,
+    /// Ends all processes at once. What was committed is safe; the next start recovers it from the log.
+    Immediate,
+}
 
 /// A running instance.
 pub(crate) struct Cluster {
     kernel: Arc<Kernel>,
     postmaster: Arc<Process>,
+    /// The postmaster's own socket, which all connections come through.
+    socket: String,
     log: Arc<Log>,
     /// Held as long as any process of the cluster may write.
     lock: Mutex<Option<DirLock>>,
@@ -69,13 +120,10 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Starts an instance and waits until it accepts connections.
-    ///
-    /// `settings` are configuration parameters (name, value), stronger than `postgresql.conf`.
     pub(crate) fn start(
         runtime: &Runtime,
         storage: Storage<'_>,
-        settings: &[(String, String)],
-        mounts: &[HostMount],
+        options: &StartOptions<'_>,
     ) -> Result<Cluster, Error> {
         let limited = matches!(storage, Storage::Temporary { limit: Some(_) });
         let (files, lock, is_new): (Arc<dyn FileSystem>, _, _) = match storage {
@@ -93,27 +141,32 @@ impl Cluster {
                 "the file system cannot be put together: {errno}"
             )))
         };
-        let mut namespace = namespace(runtime, files).map_err(failed)?;
+        if options.require_password {
+            hba::require_password(files.as_ref(), &runtime.template).map_err(failed)?;
+        }
+        let mut namespace = namespace(runtime, files, options.files).map_err(failed)?;
         if limited {
             mount_wal(&mut namespace, runtime).map_err(failed)?;
         }
-        for mount in mounts {
+        for mount in options.mounts {
             add_mount(&mut namespace, mount)?;
         }
         let environment = vec!["LC_ALL=C".into(), "HOME=/".into()];
         let namespace = Arc::new(namespace);
         let kernel = Kernel::new(&runtime.engine, &runtime.module, namespace.clone(), environment);
+        let port = options.port.unwrap_or(DEFAULT_PORT);
         let log = Log::new();
         let sink = log.clone();
         let postmaster = kernel
             .start(
-                arguments(temporary, limited, settings),
+                arguments(temporary, limited, port, options.settings),
                 Stdio::Lines(Box::new(move |line| sink.push(line))),
             )
             .map_err(|error| {
                 Error::Start(StartError::new("its first process cannot be made").with_source(error))
             })?;
-        let cluster = Cluster { kernel, postmaster, log, lock: Mutex::new(lock), is_new };
+        let socket = format!("{SOCKET_DIR}/.s.PGSQL.{port}");
+        let cluster = Cluster { kernel, postmaster, socket, log, lock: Mutex::new(lock), is_new };
         cluster.wait_ready()?;
         if !temporary {
             // What is not in the data directory or a mount is in memory: a tablespace or an exported
@@ -129,14 +182,45 @@ impl Cluster {
 
     /// A stream to a new backend.
     pub(crate) fn connect(&self) -> Result<UnixStream, Error> {
-        self.kernel.connect(SOCKET_NAME).map_err(|source| {
-            Error::Start(StartError::new("the postmaster has ended").with_source(source))
-        })
+        // Refused: the postmaster has ended.
+        self.kernel
+            .connect(&self.socket)
+            .map_err(|_| Error::Closed { cause: self.log.first_fatal().map(Box::new) })
+    }
+
+    /// A session that keeps the cluster running.
+    pub(crate) fn session(cluster: &Arc<Cluster>, access: &Access) -> Result<Session, Error> {
+        let options = ConnectOptions {
+            keep_alive: Some(cluster.clone()),
+            ..ConnectOptions::new(&access.user, &access.database)
+        };
+        Session::connect(cluster.connect()?, options, cluster.canceller())
     }
 
     /// What cancels statements of this cluster's sessions, without keeping it alive.
     pub(crate) fn canceller(&self) -> Arc<dyn Cancel> {
-        Arc::new(Canceller(Arc::downgrade(&self.kernel)))
+        let socket = self.socket.clone();
+        Arc::new(Canceller { kernel: Arc::downgrade(&self.kernel), socket })
+    }
+
+    /// Serves a host's socket too, from now on.
+    pub(crate) fn listen(&self, socket: HostListener) -> io::Result<ListenerId> {
+        self.kernel.attach(&self.socket, socket)
+    }
+
+    /// Closes a socket of [`listen`](Cluster::listen); its clients stay.
+    pub(crate) fn stop_listening(&self, listener: ListenerId) {
+        self.kernel.detach(listener);
+    }
+
+    /// Ends the connections that came in by a socket.
+    pub(crate) fn disconnect(&self, listener: ListenerId) {
+        self.kernel.disconnect(listener);
+    }
+
+    /// How many connections that came in by a socket are open.
+    pub(crate) fn clients(&self, listener: ListenerId) -> usize {
+        self.kernel.connections(listener)
     }
 
     /// The postmaster says in its lock file when it is ready.
@@ -171,7 +255,8 @@ impl Cluster {
         }
     }
 
-    fn is_ready(&self) -> bool {
+    /// Whether it takes connections: it has started, and is neither recovering nor shutting down.
+    pub(crate) fn is_ready(&self) -> bool {
         // Line 8 of postmaster.pid is the status: src/include/utils/pidfile.h of PostgreSQL.
         const STATUS_LINE: usize = 7;
         let options = OpenOptions { read: true, ..OpenOptions::default() };
@@ -186,16 +271,21 @@ impl Cluster {
         // A file of an earlier run has another pid, or this postmaster has not written it yet.
         lines.next() == Some(&self.postmaster.pid.to_string())
             && lines.nth(STATUS_LINE - 1).is_some_and(|status| status.trim() == "ready")
-            && self.kernel.connect_possible(SOCKET_NAME)
+            && self.kernel.connect_possible(&self.socket)
     }
 
-    /// Fast shutdown: sessions are ended, everything is written, processes end.
-    pub(crate) fn shut_down(&self) -> Result<(), Error> {
-        self.postmaster.raise(signal::INT);
-        let status = self.kernel.wait(&self.postmaster, SHUTDOWN_TIMEOUT);
+    /// Shuts down and waits until all processes have ended.
+    pub(crate) fn shut_down(&self, mode: ShutdownMode) -> Result<(), Error> {
+        let (signal, timeout) = match mode {
+            ShutdownMode::Smart => (signal::TERM, FOREVER),
+            ShutdownMode::Fast => (signal::INT, SHUTDOWN_TIMEOUT),
+            ShutdownMode::Immediate => (signal::QUIT, IMMEDIATE_TIMEOUT),
+        };
+        self.postmaster.raise(signal);
+        let status = self.kernel.wait(&self.postmaster, timeout);
         let clean = status.and_then(|status| status.exit_code()) == Some(0);
-        self.kill();
-        if clean {
+        let ended = self.kill();
+        if (clean || mode == ShutdownMode::Immediate) && ended {
             Ok(())
         } else {
             let cause = self.log.first_fatal().map(Box::new);
@@ -203,8 +293,19 @@ impl Cluster {
         }
     }
 
+    /// A fast shutdown that becomes harder if it takes long.
+    pub(crate) fn shut_down_in_bounded_time(&self) {
+        for (signal, timeout) in [(signal::INT, DROP_TIMEOUT), (signal::QUIT, IMMEDIATE_TIMEOUT)] {
+            self.postmaster.raise(signal);
+            if self.kernel.wait(&self.postmaster, timeout).is_some() {
+                break;
+            }
+        }
+        self.kill();
+    }
+
     /// Ends everything at once, as a power failure would.
-    fn kill(&self) {
+    fn kill(&self) -> bool {
         let ended = self.kernel.kill_all(KILL_TIMEOUT);
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         if !ended {
@@ -212,6 +313,7 @@ impl Cluster {
             std::mem::forget(lock);
             tracing::error!("a PostgreSQL process did not end; its data directory stays locked");
         }
+        ended
     }
 }
 
@@ -224,9 +326,14 @@ impl Drop for Cluster {
 fn namespace(
     runtime: &Runtime,
     data: Arc<dyn FileSystem>,
-) -> Result<Namespace, crate::kernel::errno::Errno> {
+    run_files: &[(String, Vec<u8>)],
+) -> Result<Namespace, Errno> {
     let root = Tree::new();
     root.create_dir(SOCKET_DIR)?;
+    root.create_dir(RUN_DIR)?;
+    for (path, contents) in run_files {
+        write_file(&root, path, contents)?;
+    }
     let mut namespace = Namespace::new(Arc::new(root));
     namespace.mount_devices()?;
     namespace.mount("/pglite", Arc::new(runtime.installation.clone_tree()), true)?;
@@ -236,10 +343,7 @@ fn namespace(
 
 /// Keeps the write-ahead log of a limited database out of the limit: without room for it Postgres cannot
 /// even roll back, and panics.
-fn mount_wal(
-    namespace: &mut Namespace,
-    runtime: &Runtime,
-) -> Result<(), crate::kernel::errno::Errno> {
+fn mount_wal(namespace: &mut Namespace, runtime: &Runtime) -> Result<(), Errno> {
     let wal = Tree::new();
     copy_subtree(&runtime.template, "/pg_wal", &wal)?;
     namespace.mount(&format!("{DATA_DIR}/pg_wal"), Arc::new(wal), false)
@@ -256,7 +360,23 @@ fn add_mount(namespace: &mut Namespace, mount: &HostMount) -> Result<(), Error> 
         .map_err(|errno| failed(io::Error::from(errno)))
 }
 
-fn arguments(temporary: bool, limited: bool, settings: &[(String, String)]) -> Vec<String> {
+fn write_file(files: &dyn FileSystem, path: &str, contents: &[u8]) -> Result<(), Errno> {
+    let options =
+        OpenOptions { write: true, create: true, truncate: true, ..OpenOptions::default() };
+    let file = files.open(path, options)?;
+    let mut written = 0;
+    while written < contents.len() {
+        written += file.write_at(&[io::IoSlice::new(&contents[written..])], written as u64)?;
+    }
+    file.sync(false)
+}
+
+fn arguments(
+    temporary: bool,
+    limited: bool,
+    port: u16,
+    settings: &[(String, String)],
+) -> Vec<String> {
     let mut arguments = vec![PROGRAM.to_owned(), "-D".to_owned(), DATA_DIR.to_owned()];
     let mut set = |name: &str, value: &str| {
         arguments.push("-c".to_owned());
@@ -278,7 +398,7 @@ fn arguments(temporary: bool, limited: bool, settings: &[(String, String)]) -> V
     // How the library reaches it, and reads its log.
     set("listen_addresses", "");
     set("unix_socket_directories", SOCKET_DIR);
-    set("port", "5432");
+    set("port", &port.to_string());
     set("log_line_prefix", log::LINE_PREFIX);
     set("log_destination", "stderr");
     set("logging_collector", "off");
@@ -287,13 +407,16 @@ fn arguments(temporary: bool, limited: bool, settings: &[(String, String)]) -> V
     arguments
 }
 
-struct Canceller(Weak<Kernel>);
+struct Canceller {
+    kernel: Weak<Kernel>,
+    socket: String,
+}
 
 impl Cancel for Canceller {
     fn cancel(&self, pid: i32, secret: i32) -> Result<(), Error> {
         let closed = || Error::Closed { cause: None };
-        let kernel = self.0.upgrade().ok_or_else(closed)?;
-        let mut stream = kernel.connect(SOCKET_NAME).map_err(|_| closed())?;
+        let kernel = self.kernel.upgrade().ok_or_else(closed)?;
+        let mut stream = kernel.connect(&self.socket).map_err(|_| closed())?;
         let sent = send_cancel_request(&mut stream, pid, secret)
             .and_then(|()| stream.read_to_end(&mut Vec::new()));
         sent.map(drop).map_err(|_| closed())

@@ -242,6 +242,56 @@ impl StdError for AssetsError {
     }
 }
 
+/// A socket that clients are to connect to cannot be opened.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// Another program, or another server of this one, has it.
+    InUse {
+        /// The address, or the path of the socket.
+        address: String,
+    },
+    /// The path of a Unix socket is longer than the operating system allows (about 100 bytes).
+    PathTooLong {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Opening it failed.
+    Io {
+        /// The address, or the path of the socket.
+        address: String,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenError::InUse { address } => write!(
+                f,
+                "{address} is in use by another server; choose another port (0 for any free one) \
+                 or directory"
+            ),
+            ListenError::PathTooLong { path } => write!(
+                f,
+                "the path {} is too long for a Unix socket; choose a directory with a shorter path",
+                path.display()
+            ),
+            ListenError::Io { address, .. } => write!(f, "cannot listen on {address}"),
+        }
+    }
+}
+
+impl StdError for ListenError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            ListenError::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
 /// An option of the builder or a PostgreSQL setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -267,6 +317,11 @@ pub enum ConfigError {
         /// Which, and what to do.
         reason: String,
     },
+    /// The certificate of a server, or its key, cannot be used.
+    Certificate {
+        /// Which, and why not.
+        reason: String,
+    },
 }
 
 impl fmt::Display for ConfigError {
@@ -279,6 +334,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "\"{value}\" is not a valid value for \"{name}\": {reason}")
             }
             ConfigError::Conflict { reason } => f.write_str(reason),
+            ConfigError::Certificate { reason } => write!(f, "TLS cannot be used: {reason}"),
         }
     }
 }

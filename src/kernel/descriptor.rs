@@ -55,6 +55,9 @@ pub(crate) struct Open {
     flags: AtomicU16,
     /// A directory's listing, taken when it is first read, so that cookies stay valid.
     pub(crate) listing: Mutex<Option<Arc<Vec<DirEntry>>>>,
+    /// A socket's TLS session, from when the guest begins one.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: OnceLock<Mutex<super::tls::Session>>,
 }
 
 impl Open {
@@ -65,6 +68,8 @@ impl Open {
             position: Mutex::new(0),
             flags: AtomicU16::new(flags),
             listing: Mutex::new(None),
+            #[cfg(feature = "tls")]
+            tls: OnceLock::new(),
         }
     }
 

@@ -302,6 +302,17 @@ impl Listeners {
         }
     }
 
+    pub(crate) fn connections(&self, id: ListenerId) -> usize {
+        let of = |listener: &Arc<Listener>| {
+            let state = listener.lock();
+            let open = |(through, connection): &&(ListenerId, Weak<Connection>)| {
+                *through == id && connection.strong_count() > 0
+            };
+            state.accepted.iter().filter(open).count()
+        };
+        self.all().iter().map(of).sum()
+    }
+
     pub(crate) fn disconnect(&self, id: ListenerId) {
         for listener in self.all() {
             let mut state = listener.lock();

@@ -20,6 +20,8 @@ mod resolver;
 mod shared_file;
 mod socket;
 mod timer;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 mod waker;
 mod window;
 
@@ -142,9 +144,19 @@ impl Kernel {
         self.listeners.disconnect(id);
     }
 
+    /// How many connections that came through a host's listener are open.
+    pub(crate) fn connections(&self, id: ListenerId) -> usize {
+        self.listeners.connections(id)
+    }
+
     /// Whether somebody listens under that name.
     pub(crate) fn connect_possible(&self, name: &str) -> bool {
         self.listeners.is_open(name)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn process(&self, pid: i32) -> Option<Arc<Process>> {
+        self.processes.get(pid)
     }
 
     pub(crate) fn files(&self) -> &dyn FileSystem {

@@ -75,6 +75,8 @@ pub(crate) struct Context {
     pub(crate) region: Arc<Region>,
     pub(crate) descriptors: Descriptors,
     pub(crate) arguments: Vec<String>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: super::tls::ProcessTls,
     /// A question to the resolver that a signal has interrupted.
     pub(crate) lookup: Option<Lookup>,
 }
@@ -286,6 +288,8 @@ pub(crate) fn start(
         region,
         descriptors,
         arguments,
+        #[cfg(feature = "tls")]
+        tls: super::tls::ProcessTls::default(),
         lookup: None,
     };
     spawn_thread(context, Origin::Fresh)?;
@@ -314,6 +318,8 @@ pub(crate) fn fork(parent: &Context, globals: Vec<u128>) -> io::Result<i32> {
         region: Arc::new(region),
         descriptors: parent.descriptors.clone(),
         arguments: Vec::new(),
+        #[cfg(feature = "tls")]
+        tls: parent.tls.clone(),
         lookup: None,
     };
     spawn_thread(context, Origin::Fork { globals })?;

@@ -26,3 +26,6 @@ extern unsigned int pgl_barrier_word;
 
 /* wasi-libc declares it, nothing serves it: dynamic shared memory is System V segments (window.c). */
 #undef HAVE_SHM_OPEN
+
+/* Without USE_OPENSSL: the kernel has TLS, see src/backend/libpq/be-secure-kernel.c. */
+#define USE_SSL 1

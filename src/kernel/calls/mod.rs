@@ -9,6 +9,11 @@ mod poll;
 mod process;
 mod sockets;
 mod system;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls_absent.rs"]
+mod tls;
 
 use wasmer::{Function, FunctionEnv, FunctionEnvMut, Imports, Store};
 
@@ -116,6 +121,16 @@ pub(super) fn imports(store: &mut Store, env: &FunctionEnv<Context>) -> Imports 
         process::process_window(start: u32, len: u32);
         files::fd_sync_file_system(fd: i32);
         sockets::sock_bind_local(fd: i32, name: u32, len: u32);
+        tls::tls_available();
+        tls::tls_configure(settings: u32, part: u32);
+        tls::tls_forget();
+        tls::tls_accept(fd: i32, early: u32, len: u32);
+        tls::tls_handshake(fd: i32, wants: u32);
+        tls::tls_read(fd: i32, buffer: u32, len: u32, result: u32, wants: u32);
+        tls::tls_write(fd: i32, buffer: u32, len: u32, result: u32, wants: u32);
+        tls::tls_close(fd: i32);
+        tls::tls_fact(fd: i32, fact: u32, buffer: u32, size: u32, result: u32);
+        tls::tls_message(buffer: u32, size: u32);
         sockets::sock_connect(fd: i32, address: u32, len: u32);
         sockets::sock_local_address(fd: i32, buffer: u32, len: u32);
         sockets::sock_peer_address(fd: i32, buffer: u32, len: u32);

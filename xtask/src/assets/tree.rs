@@ -18,6 +18,7 @@ const PORT_FILES: &[(&str, &str)] = &[
     ("wasix.h", "src/include/port"),
     ("wasix_sema.c", "src/backend/port"),
     ("wasix_shmem.c", "src/backend/port"),
+    ("be-secure-kernel.c", "src/backend/libpq"),
 ];
 
 pub(crate) fn key(build: &Build) -> Result<Key> {

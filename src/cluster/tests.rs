@@ -1,0 +1,67 @@
+//! What no user can do to a cluster from outside: a process of it crashes.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::error::SqlState;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn start() -> Arc<Cluster> {
+    let runtime = Runtime::load(None).unwrap();
+    let options = StartOptions {
+        settings: &[],
+        mounts: &[],
+        port: None,
+        require_password: false,
+        files: &[],
+    };
+    Arc::new(Cluster::start(&runtime, Storage::Temporary { limit: None }, &options).unwrap())
+}
+
+fn connect(cluster: &Arc<Cluster>) -> Result<Session, Error> {
+    Cluster::session(
+        cluster,
+        &Access { user: "postgres".into(), database: "postgres".into() },
+    )
+}
+
+/// The memory of a running backend is gone: its next access is a trap. PostgreSQL treats this as it
+/// treats any crash of a backend: all sessions end, the log is replayed, and then it serves again.
+#[test]
+fn a_backend_that_crashes_ends_all_sessions_and_loses_nothing() {
+    let cluster = start();
+    let mut bystander = connect(&cluster).unwrap();
+    bystander.exec("CREATE TABLE kept AS SELECT 42 AS answer").unwrap();
+    let mut victim = connect(&cluster).unwrap();
+    let process = cluster.kernel.process(victim.backend_pid()).unwrap();
+    let busy = std::thread::spawn(move || {
+        victim.exec("SELECT count(*) FROM generate_series(1, 1000000000000)").unwrap_err()
+    });
+
+    let begin = Instant::now();
+    while !process.execute() {
+        assert!(begin.elapsed() < DEADLINE, "the backend never runs guest code");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+
+    assert!(busy.join().unwrap().is_closed());
+    let error = loop {
+        match bystander.exec("SELECT 1") {
+            Err(error) => break error,
+            Ok(_) => assert!(begin.elapsed() < DEADLINE, "the other session goes on"),
+        }
+    };
+    assert_eq!(error.sqlstate(), Some(&SqlState::CRASH_SHUTDOWN), "{error}");
+
+    let mut again = loop {
+        match connect(&cluster) {
+            Ok(session) => break session,
+            Err(error) => assert!(begin.elapsed() < DEADLINE, "no session any more: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let row = again.query_one("SELECT answer FROM kept", &[]).unwrap();
+    assert_eq!(row.get::<_, i32>(0), 42);
+    cluster.shut_down(ShutdownMode::Fast).unwrap();
+}

@@ -1,0 +1,400 @@
+//! Options that a database is opened with, whoever opens it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::assets::Runtime;
+use crate::client::{ConnectOptions, Session};
+use crate::cluster::{Access, Cluster, HostMount, RESERVED_PATHS, StartOptions, Storage};
+use crate::error::{ConfigError, Error, SqlState};
+
+/// The database that every cluster has.
+pub(crate) const DEFAULT_DATABASE: &str = "postgres";
+
+/// What PostgreSQL may do with a directory of [`PgliteBuilder::mount`](crate::PgliteBuilder::mount).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MountAccess {
+    /// Its files can be read.
+    ReadOnly,
+    /// Files can be made, changed and removed too.
+    ReadWrite,
+}
+
+/// What [`PgliteBuilder`](crate::PgliteBuilder) and
+/// [`PgliteServerBuilder`](crate::PgliteServerBuilder) have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) memory_limit: Option<u64>,
+    pub(crate) cache_dir: Option<PathBuf>,
+    pub(crate) database: String,
+    pub(crate) user: String,
+    pub(crate) encoding: Option<String>,
+    pub(crate) locale: Option<String>,
+    pub(crate) settings: Vec<(String, String)>,
+    pub(crate) mounts: Vec<HostMount>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            path: None,
+            memory_limit: None,
+            cache_dir: None,
+            database: DEFAULT_DATABASE.into(),
+            user: "postgres".into(),
+            encoding: None,
+            locale: None,
+            settings: Vec::new(),
+            mounts: Vec::new(),
+        }
+    }
+}
+
+/// The methods of a builder that set these options; the builder has them in a field `options`.
+macro_rules! option_methods {
+    () => {
+        /// Opens the database in this directory, and makes one if the directory is empty or missing.
+        pub fn path(mut self, path: impl AsRef<std::path::Path>) -> Self {
+            self.options.path = Some(path.as_ref().to_owned());
+            self
+        }
+
+        /// A new database in memory, gone when it is closed. This is the default.
+        pub fn temporary(mut self) -> Self {
+            self.options.path = None;
+            self
+        }
+
+        /// Limits what a temporary database may write, in bytes. Beyond it PostgreSQL reports
+        /// [`DISK_FULL`](crate::SqlState::DISK_FULL), and the session goes on. The write-ahead log, which
+        /// is kept below about 32 MB then, does not count. Without a limit a database can take all memory
+        /// there is.
+        pub fn memory_limit(mut self, bytes: u64) -> Self {
+            self.options.memory_limit = Some(bytes);
+            self
+        }
+
+        /// The database to connect to (default `postgres`). It is created if it does not exist.
+        pub fn database(mut self, name: impl Into<String>) -> Self {
+            self.options.database = name.into();
+            self
+        }
+
+        /// The role to connect as (default `postgres`, the superuser). It must exist.
+        pub fn user(mut self, name: impl Into<String>) -> Self {
+            self.options.user = name.into();
+            self
+        }
+
+        /// Sets a configuration parameter of the server, stronger than `postgresql.conf`, for this run.
+        ///
+        /// PostgreSQL checks it: a name or value it does not know is an [`Error::Start`](crate::Error::Start)
+        /// when the database is opened. The parameters that connect PostgreSQL with this library cannot be
+        /// set.
+        pub fn config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+            self.options.settings.push((name.into(), value.into()));
+            self
+        }
+
+        /// Shows PostgreSQL a directory of the host at the absolute path `guest`, which it sees no other
+        /// file of: for `COPY ... FROM 'file'`, `COPY ... TO 'file'`, `pg_read_file` and large objects.
+        ///
+        /// Symbolic links in the directory cannot lead out of it. The mount lasts as long as the database
+        /// is open; the path cannot be in PostgreSQL's own directories.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use pglite_oxide::{MountAccess, Pglite};
+        ///
+        /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+        /// # let dir = tempfile::tempdir()?;
+        /// std::fs::write(dir.path().join("moons.csv"), "Earth,1\nMars,2\n")?;
+        /// let mut db =
+        ///     Pglite::builder().mount(dir.path(), "/import", MountAccess::ReadOnly).open()?;
+        /// db.exec("CREATE TABLE planet (name text, moons int)")?;
+        /// db.exec("COPY planet FROM '/import/moons.csv' (FORMAT csv)")?;
+        /// # assert_eq!(db.query_one("SELECT sum(moons) FROM planet", &[])?.get::<_, i64>(0), 3);
+        /// # Ok(())
+        /// # }
+        /// ```
+        pub fn mount(
+            mut self,
+            host: impl AsRef<std::path::Path>,
+            guest: impl Into<String>,
+            access: crate::MountAccess,
+        ) -> Self {
+            self.options.mounts.push(crate::cluster::HostMount {
+                host: host.as_ref().to_owned(),
+                guest: guest.into(),
+                read_only: access == crate::MountAccess::ReadOnly,
+            });
+            self
+        }
+
+        /// The encoding of a database that has to be created (default `UTF8`). With another one the
+        /// default locale is `C`.
+        pub fn encoding(mut self, encoding: impl Into<String>) -> Self {
+            self.options.encoding = Some(encoding.into());
+            self
+        }
+
+        /// The locale of a database that has to be created: `C.UTF-8` (the default: PostgreSQL's built-in
+        /// one, which sorts by code point and knows the letter cases of Unicode) or `C`.
+        pub fn locale(mut self, locale: impl Into<String>) -> Self {
+            self.options.locale = Some(locale.into());
+            self
+        }
+
+        /// Where the runtime is unpacked, once for all databases. The default is `pglite-oxide` in the
+        /// user's cache directory, or what the environment variable `PGLITE_OXIDE_CACHE_DIR` says. If it
+        /// cannot be written to, the runtime is unpacked to memory.
+        ///
+        /// It has an effect on the first database that a process opens; the others share its runtime.
+        pub fn cache_dir(mut self, path: impl AsRef<std::path::Path>) -> Self {
+            self.options.cache_dir = Some(path.as_ref().to_owned());
+            self
+        }
+    };
+}
+pub(crate) use option_methods;
+
+/// What a server adds to the start of a cluster.
+#[derive(Debug, Default)]
+pub(crate) struct ServerStart {
+    /// Of the listeners; the first server's is what `SHOW port` says.
+    pub(crate) port: Option<u16>,
+    /// Clients have to know a password.
+    pub(crate) password: Option<String>,
+    /// Settings of the server's options, weaker than the user's own.
+    pub(crate) settings: Vec<(String, String)>,
+    /// Files that these settings name: guest path below [`crate::cluster::RUN_DIR`], contents.
+    pub(crate) files: Vec<(String, Vec<u8>)>,
+}
+
+/// A running cluster, and a session as the options ask for.
+pub(crate) struct Opened {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) session: Session,
+    pub(crate) access: Access,
+}
+
+impl Options {
+    /// Starts the cluster, makes the database if it is missing, and connects.
+    pub(crate) fn open(&self, server: &ServerStart) -> Result<Opened, Error> {
+        self.check()?;
+        let runtime = Runtime::load(self.cache_dir.as_deref()).map_err(Error::Assets)?;
+        let storage = match &self.path {
+            Some(path) => Storage::Directory(path),
+            None => Storage::Temporary { limit: self.memory_limit },
+        };
+        let mut settings = server.settings.clone();
+        settings.extend_from_slice(&self.settings);
+        let cluster = Cluster::start(
+            &runtime,
+            storage,
+            &StartOptions {
+                settings: &settings,
+                mounts: &self.mounts,
+                port: server.port,
+                require_password: server.password.is_some(),
+                files: &server.files,
+            },
+        )?;
+        if cluster.is_new() && self.template_options().is_some() {
+            self.replace_default_database(&cluster)?;
+        }
+        let mut session = match self.connect(&cluster, &self.database) {
+            Err(error) if error.sqlstate() == Some(&SqlState::INVALID_CATALOG_NAME) => {
+                self.create_database(&cluster, DEFAULT_DATABASE, &self.database)?;
+                self.connect(&cluster, &self.database)?
+            }
+            other => other?,
+        };
+        if let Some(password) = &server.password {
+            set_password(&mut session, password)?;
+        }
+        let access = Access { user: self.user.clone(), database: self.database.clone() };
+        Ok(Opened { cluster: Arc::new(cluster), session, access })
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let conflict =
+            |reason: &str| Error::Config(ConfigError::Conflict { reason: reason.into() });
+        if self.path.is_some() && self.memory_limit.is_some() {
+            return Err(conflict("a memory limit is for temporary databases, not for a path"));
+        }
+        if self.path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            return Err(conflict("the path is empty; use \".\" for the current directory"));
+        }
+        for (name, value) in &self.settings {
+            check_setting(name, value).map_err(Error::Config)?;
+        }
+        for mount in &self.mounts {
+            check_mount_point(&mount.guest).map_err(Error::Config)?;
+        }
+        Ok(())
+    }
+
+    fn connect(&self, cluster: &Cluster, database: &str) -> Result<Session, Error> {
+        let options = ConnectOptions::new(&self.user, database);
+        Session::connect(cluster.connect()?, options, cluster.canceller())
+    }
+
+    /// The part of CREATE DATABASE that differs from the template, if any.
+    fn template_options(&self) -> Option<String> {
+        if self.encoding.is_none() && self.locale.is_none() {
+            return None;
+        }
+        let mut options = " TEMPLATE template0".to_owned();
+        if let Some(encoding) = &self.encoding {
+            options += &format!(" ENCODING {}", quote(encoding, '\''));
+        }
+        options += &match self.locale.as_deref() {
+            Some("C") => " LOCALE_PROVIDER libc LOCALE 'C'".to_owned(),
+            // The built-in locale exists for this encoding only.
+            None if !self.is_utf8() => " LOCALE_PROVIDER libc LOCALE 'C'".to_owned(),
+            locale => format!(
+                " LOCALE_PROVIDER builtin BUILTIN_LOCALE {} LC_COLLATE 'C' LC_CTYPE 'C'",
+                quote(locale.unwrap_or("C.UTF-8"), '\'')
+            ),
+        };
+        Some(options)
+    }
+
+    fn is_utf8(&self) -> bool {
+        self.encoding
+            .as_deref()
+            .is_none_or(|name| ["utf8", "utf-8"].iter().any(|utf8| name.eq_ignore_ascii_case(utf8)))
+    }
+
+    fn create_database(&self, cluster: &Cluster, from: &str, name: &str) -> Result<(), Error> {
+        let options = self.template_options().unwrap_or_default();
+        let mut session = self.connect(cluster, from)?;
+        session.exec(&format!("CREATE DATABASE {}{options}", quote(name, '"')))?;
+        session.close()
+    }
+
+    /// Makes the database that everybody connects to by default the way the options ask for.
+    fn replace_default_database(&self, cluster: &Cluster) -> Result<(), Error> {
+        let mut session = self.connect(cluster, "template1")?;
+        session.exec(&format!("DROP DATABASE {DEFAULT_DATABASE}"))?;
+        session.close()?;
+        self.create_database(cluster, "template1", DEFAULT_DATABASE)
+    }
+}
+
+/// Gives the session's role a password. PostgreSQL gets to see the verifier only, so that the password
+/// cannot end up in its log.
+fn set_password(session: &mut Session, password: &str) -> Result<(), Error> {
+    let verifier = postgres_protocol::password::scram_sha_256(password.as_bytes());
+    session.exec(&format!("ALTER ROLE CURRENT_USER PASSWORD {}", quote(&verifier, '\'')))?;
+    Ok(())
+}
+
+fn quote(text: &str, quote: char) -> String {
+    format!("{quote}{}{quote}", text.replace(quote, &format!("{quote}{quote}")))
+}
+
+const OWN_SOCKETS: &str = "the library opens the sockets: see `PgliteServer`";
+const OWN_LOG: &str = "the library reads the log and passes it on to `tracing`";
+
+/// Settings that the library itself makes.
+const RESERVED: &[(&str, &str)] = &[
+    ("data_directory", "use the builder's `path`"),
+    ("listen_addresses", OWN_SOCKETS),
+    ("unix_socket_directories", OWN_SOCKETS),
+    ("port", OWN_SOCKETS),
+    ("dynamic_shared_memory_type", "only System V segments are shared by all processes"),
+    ("log_line_prefix", OWN_LOG),
+    ("log_destination", OWN_LOG),
+    ("logging_collector", OWN_LOG),
+];
+
+fn check_setting(name: &str, value: &str) -> Result<(), ConfigError> {
+    let invalid =
+        |reason: &str| ConfigError::InvalidName { name: name.into(), reason: reason.into() };
+    let valid_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
+    if name.is_empty() || !name.bytes().all(valid_byte) {
+        return Err(invalid("a name has letters, digits, underscores and dots"));
+    }
+    if let Some((_, why)) =
+        RESERVED.iter().find(|(reserved, _)| name.eq_ignore_ascii_case(reserved))
+    {
+        return Err(invalid(why));
+    }
+    if value.contains('\0') {
+        return Err(ConfigError::InvalidValue {
+            name: name.into(),
+            value: value.into(),
+            reason: "it has a NUL in it".into(),
+        });
+    }
+    Ok(())
+}
+
+fn check_mount_point(path: &str) -> Result<(), ConfigError> {
+    let conflict = |reason: &str| {
+        Err(ConfigError::Conflict {
+            reason: format!("nothing can be mounted at \"{path}\": {reason}"),
+        })
+    };
+    let Some(parts) = path.strip_prefix('/') else {
+        return conflict("the path is not absolute");
+    };
+    if path.contains('\0') || parts.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return conflict("the path is not a plain one");
+    }
+    let is_within = |outer: &str| {
+        path.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if path == "/tmp" || RESERVED_PATHS.iter().any(|reserved| is_within(reserved)) {
+        return conflict("the path is PostgreSQL's own");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_checked() {
+        let cases = [
+            ("work_mem", "4MB", true),
+            ("my.setting", "x", true),
+            ("", "x", false),
+            ("a b", "x", false),
+            ("work_mem=1; x", "x", false),
+            ("Port", "1", false),
+            ("work_mem", "4\0MB", false),
+        ];
+        for (name, value, valid) in cases {
+            assert_eq!(check_setting(name, value).is_ok(), valid, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn mount_points_are_checked() {
+        let cases = [
+            ("/import", true),
+            ("/tmp/import", true),
+            ("/pgdata2", true),
+            ("import", false),
+            ("/", false),
+            ("/a/../pgdata", false),
+            ("/a//b", false),
+            ("/a/", false),
+            ("/tmp", false),
+            ("/pgdata", false),
+            ("/pgdata/pg_wal", false),
+            ("/pglite/share", false),
+            ("/run/x", false),
+            ("/dev", false),
+        ];
+        for (path, valid) in cases {
+            assert_eq!(check_mount_point(path).is_ok(), valid, "{path}");
+        }
+    }
+}
