@@ -147,10 +147,8 @@ fn a_replication_connection_streams_a_base_backup() {
     read_until_ready(&mut stream);
 
     let system = ask(&mut stream, "IDENTIFY_SYSTEM");
-    let identifier = text(
-        &mut server.connect().unwrap(),
-        "SELECT system_identifier FROM pg_control_system()",
-    );
+    let identifier =
+        text(&mut server.connect().unwrap(), "SELECT system_identifier FROM pg_control_system()");
     assert!(contains(&system, identifier.as_bytes()));
 
     let backup = ask(&mut stream, "BASE_BACKUP (CHECKPOINT 'fast', WAIT false)");
