@@ -10,6 +10,7 @@ mod interrupt;
 mod limits;
 mod mount;
 mod postgres;
+mod replication;
 mod session;
 
 use pglite_oxide::{Pglite, Session};
