@@ -87,6 +87,7 @@ pub use tls::Tls;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/getting-started.md")]
+#[doc = include_str!("../docs/server.md")]
 #[doc = include_str!("../docs/options.md")]
 #[doc = include_str!("../docs/data-safety.md")]
 #[doc = include_str!("../docs/errors.md")]

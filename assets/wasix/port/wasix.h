@@ -27,5 +27,7 @@ extern unsigned int pgl_barrier_word;
 /* wasi-libc declares it, nothing serves it: dynamic shared memory is System V segments (window.c). */
 #undef HAVE_SHM_OPEN
 
-/* Without USE_OPENSSL: the kernel has TLS, see src/backend/libpq/be-secure-kernel.c. */
+/* Without USE_OPENSSL: the kernel has TLS for servers, see src/backend/libpq/be-secure-kernel.c. Not for libpq. */
+#ifndef FRONTEND
 #define USE_SSL 1
+#endif
