@@ -93,3 +93,8 @@ pub use tokio_client::TokioConnection;
 #[doc = include_str!("../docs/errors.md")]
 #[doc = include_str!("../docs/types.md")]
 struct Pages;
+
+/// The same, of a page on a feature.
+#[cfg(all(doctest, feature = "tls"))]
+#[doc = include_str!("../docs/tls.md")]
+struct TlsPage;
