@@ -151,9 +151,9 @@ fn a_replication_connection_streams_a_base_backup() {
         text(&mut server.connect().unwrap(), "SELECT system_identifier FROM pg_control_system()");
     assert!(contains(&system, identifier.as_bytes()));
 
-    let backup = ask(&mut stream, "BASE_BACKUP (CHECKPOINT 'fast', WAIT false)");
-    for file in ["backup_label", "PG_VERSION", "global/pg_control", "backup_manifest"] {
-        assert!(contains(&backup, file.as_bytes()), "no {file} in it");
+    let backup = ask(&mut stream, "BASE_BACKUP (CHECKPOINT 'fast', WAIT false, MANIFEST 'yes')");
+    for part in ["backup_label", "PG_VERSION", "global/pg_control", "\"Manifest-Checksum\""] {
+        assert!(contains(&backup, part.as_bytes()), "no {part} in it");
     }
 }
 
