@@ -182,13 +182,14 @@ impl PgliteServerBuilder {
                     .into(),
             );
         }
-        if let Some(address) = self.tcp.filter(|address| !address.ip().is_loopback()) {
-            if !self.allow_remote || self.password.is_none() {
-                return conflict(format!(
-                    "other machines can reach {address}: that takes both `allow_remote()` and a \
-                     `password(...)`"
-                ));
-            }
+        let remote = self.tcp.filter(|address| !address.ip().is_loopback());
+        if let Some(address) = remote
+            && (!self.allow_remote || self.password.is_none())
+        {
+            return conflict(format!(
+                "other machines can reach {address}: that takes both `allow_remote()` and a \
+                 `password(...)`"
+            ));
         }
         match self.password.as_deref() {
             Some("") => return conflict("the password is empty".into()),
