@@ -61,10 +61,10 @@ mod kernel;
 mod options;
 mod pglite;
 mod server;
-#[cfg(feature = "tokio-postgres")]
-mod tokio_client;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tokio-postgres")]
+mod tokio_client;
 
 pub use client::{
     CancelHandle, Column, CopyInWriter, CopyOutReader, Description, ExecResult, IsolationLevel,
@@ -78,10 +78,10 @@ pub use options::MountAccess;
 pub use pglite::{Pglite, PgliteBuilder};
 pub use postgres_types as types;
 pub use server::{ConnectionParams, PgliteServer, PgliteServerBuilder};
-#[cfg(feature = "tokio-postgres")]
-pub use tokio_client::TokioConnection;
 #[cfg(feature = "tls")]
 pub use tls::Tls;
+#[cfg(feature = "tokio-postgres")]
+pub use tokio_client::TokioConnection;
 
 /// The examples of the pages in `docs/` are run with the documentation tests.
 #[cfg(doctest)]

@@ -20,10 +20,7 @@ fn start() -> Arc<Cluster> {
 }
 
 fn connect(cluster: &Arc<Cluster>) -> Result<Session, Error> {
-    Cluster::session(
-        cluster,
-        &Access { user: "postgres".into(), database: "postgres".into() },
-    )
+    Cluster::session(cluster, &Access { user: "postgres".into(), database: "postgres".into() })
 }
 
 /// The memory of a running backend is gone: its next access is a trap. PostgreSQL treats this as it

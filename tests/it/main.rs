@@ -11,6 +11,10 @@ mod limits;
 mod mount;
 mod postgres;
 mod session;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+mod tls_absent;
 
 use pglite_oxide::{Pglite, Session};
 
