@@ -7,10 +7,11 @@ use crate::error::SqlState;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// A temporary cluster whose commits are in the log when they return, as those in a directory are.
 fn start() -> Arc<Cluster> {
     let runtime = Runtime::load(None).unwrap();
     let options = StartOptions {
-        settings: &[],
+        settings: &[("synchronous_commit".into(), "on".into())],
         mounts: &[],
         port: None,
         require_password: false,

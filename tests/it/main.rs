@@ -10,6 +10,7 @@ mod interrupt;
 mod limits;
 mod mount;
 mod postgres;
+mod replication;
 mod session;
 #[cfg(feature = "tls")]
 mod tls;

@@ -1,12 +1,11 @@
-//! Maintainer commands that open databases. `cargo xtask regress` and `cargo xtask perf` run them; they are a
+//! Maintainer commands that open databases. `cargo xtask regress`, `isolation` and `perf` run them; they are a
 //! package of their own so that `cargo xtask` needs no database to build the database.
 
 mod args;
 mod log;
 mod paths;
 mod perf;
-mod pump;
-mod regress;
+mod suite;
 
 use std::process::ExitCode;
 
@@ -25,9 +24,10 @@ fn main() -> ExitCode {
 
 fn run(args: &[String]) -> Result<ExitCode> {
     match args.split_first() {
-        Some((command, rest)) if command == "regress" => regress::command(rest),
+        Some((command, rest)) if command == "regress" => suite::REGRESS.command(rest),
+        Some((command, rest)) if command == "isolation" => suite::ISOLATION.command(rest),
         Some((command, rest)) if command == "perf" => perf::command(rest),
         Some((command, rest)) if command == perf::CHILD => perf::child(rest),
-        _ => bail!("usage: xtask-db regress|perf [OPTIONS] (--help lists them)"),
+        _ => bail!("usage: xtask-db regress|isolation|perf [OPTIONS] (--help lists them)"),
     }
 }

@@ -11,18 +11,17 @@ pub(crate) struct Paths {
 }
 
 impl Paths {
-    pub(crate) fn find() -> Result<Paths> {
+    /// `program` is what is needed of the native build: psql is made by `native build --clients` too.
+    pub(crate) fn find(program: &str) -> Result<Paths> {
         let build = std::env::var_os("PGLITE_OXIDE_BUILD")
             .map_or_else(|| PathBuf::from("/var/cache/pglite-oxide-build"), PathBuf::from);
         let Some(repo) = Path::new(env!("CARGO_MANIFEST_DIR")).parent() else {
             bail!("the package has no parent directory");
         };
         let paths = Paths { repo: repo.to_owned(), build };
-        if !paths.native("bin/psql").exists() {
-            bail!(
-                "no native PostgreSQL in {}: run `cargo xtask native build`",
-                paths.build.display()
-            );
+        let program = paths.native("bin").join(program);
+        if !program.exists() {
+            bail!("no {}: run `cargo xtask native build`", program.display());
         }
         Ok(paths)
     }

@@ -22,10 +22,12 @@ Maintainer commands of pglite-oxide.
   cargo xtask assets check             do the committed assets match their inputs? (needs no toolchain)
   cargo xtask assets steps             list the steps of the build
   cargo xtask native build             native PostgreSQL of the same version, for initdb and comparisons
+      --clients                        only psql and the programs that run PostgreSQL's tests
   cargo xtask regress [OPTIONS]        PostgreSQL's own regression tests (--help lists the options)
+  cargo xtask isolation [OPTIONS]      its isolation tests: sessions that wait for each other
   cargo xtask perf [OPTIONS]           measurements, beside the native PostgreSQL (--help lists the options)
 
-`assets build` needs Debian, root and network. It works in $PGLITE_OXIDE_BUILD
+`assets build` needs Debian, root and network; `native build` Debian and network. They work in $PGLITE_OXIDE_BUILD
 (default /var/cache/pglite-oxide-build); the log of each step is in logs/ there.
 ";
 
@@ -47,8 +49,9 @@ fn run(args: &[String]) -> Result<()> {
         ["assets", "build", options @ ..] => assets::build(&assets::Options::parse(options)?)?,
         ["assets", "check"] => assets::check()?,
         ["assets", "steps"] => assets::print_steps(),
-        ["native", "build"] => native::build_command()?,
-        ["regress" | "perf", ..] => {
+        ["native", "build"] => assets::build_native(false)?,
+        ["native", "build", "--clients"] => assets::build_native(true)?,
+        ["regress" | "isolation" | "perf", ..] => {
             bail!("{} cannot be run: {}", words[0], run_database_command(args))
         }
         _ => bail!("no such command: {}\n\n{HELP}", args.join(" ")),

@@ -1,14 +1,21 @@
 //! `cargo xtask native build`: the same PostgreSQL as a native program, on this machine.
 //!
 //! It has three uses: its `initdb` makes the template database (with our `postgres`), its `zic` the time zones, and
-//! it is what the measurements compare with. `pg_regress`, `isolationtester`, `psql` and `pgbench` come with it.
+//! it is what the measurements compare with. `psql`, `pgbench`, `pg_regress` and `isolationtester` come with it; for
+//! the test suites alone these are built without the server.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
 
-use crate::assets::{self, Build, Key, POSTGRES, sources_tarball};
+use crate::assets::{self, Build, Key, POSTGRES, ensure_postgres};
 use crate::process::{Log, ensure_host_packages};
+
+/// The whole of it.
+pub(crate) const STEP: &str = "native";
+/// Without the server. Both steps build in the same directories, so that one is in the place of the other.
+pub(crate) const CLIENTS_STEP: &str = "native-clients";
 
 const HOST_PACKAGES: &[(&str, &str)] = &[
     ("gcc", "gcc"),
@@ -24,42 +31,74 @@ const HOST_PACKAGES: &[(&str, &str)] = &[
 /// As the guest is configured, where that makes a difference in speed or features.
 const CONFIGURE: &[&str] = &["--without-readline", "--without-icu", "--without-zlib", "CFLAGS=-O2"];
 
-pub(crate) fn build_command() -> Result<()> {
-    assets::run_named(&["root", "sources", "native"])
-}
+/// What `make` is told for the programs of the test suites: directory, target.
+const CLIENTS: &[(&str, &str)] = &[
+    ("src/interfaces/libpq", "install"),
+    ("src/bin/psql", "install"),
+    ("src/test/regress", "pg_regress"),
+    ("src/test/isolation", "all"),
+];
 
 pub(crate) fn key(build: &Build) -> Result<Key> {
-    Ok(Key::new("native")
+    Ok(Key::new(STEP)
         .text("postgres", &build.lock.source(POSTGRES)?.sha256)
         .text("prefix", &build.paths.native().to_string_lossy())
         .text("configure", &CONFIGURE.join(" ")))
 }
 
 pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
-    ensure_host_packages(HOST_PACKAGES, log)?;
-    let tree = build.paths.build().join("native-build");
-    assets::empty_dir(&tree)?;
-    assets::empty_dir(&build.paths.native())?;
-    let tarball = sources_tarball(&build.paths, build.lock.source(POSTGRES)?);
-    log.run(
-        Command::new("tar").arg("-C").arg(&tree).args(["--strip-components=1", "-xf"]).arg(tarball),
-    )?;
-    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    // `make` refuses some of the variables that cargo sets for its children.
-    let host = |program: &str| {
+    let tree = configure(build, log)?;
+    let jobs = format!("-j{}", jobs());
+    log.run(tree.command("make").args(["-s", &jobs]))?;
+    log.run(tree.command("make").args(["-s", "install"]))
+}
+
+pub(crate) fn run_clients(build: &Build, log: &mut Log) -> Result<()> {
+    let tree = configure(build, log)?;
+    let jobs = format!("-j{}", jobs());
+    for (dir, target) in CLIENTS {
+        log.run(tree.command("make").args(["-s", &jobs, "-C", dir, target]))?;
+    }
+    Ok(())
+}
+
+fn jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// PostgreSQL's source, configured.
+struct Tree(PathBuf);
+
+impl Tree {
+    fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
+        // `make` refuses some of the variables that cargo sets for its children.
         command
-            .current_dir(&tree)
+            .current_dir(&self.0)
             .env_remove("MAKEFLAGS")
             .env_remove("MFLAGS")
             .env_remove("CARGO_MAKEFLAGS");
         command
-    };
+    }
+}
+
+fn configure(build: &Build, log: &mut Log) -> Result<Tree> {
+    ensure_host_packages(HOST_PACKAGES, log)?;
+    let tarball = ensure_postgres(build, log)?;
+    let dir = build.paths.build().join("native-build");
+    for step in [STEP, CLIENTS_STEP] {
+        assets::forget(build, step);
+    }
+    assets::empty_dir(&dir)?;
+    assets::empty_dir(&build.paths.native())?;
     log.run(
-        host("./configure")
+        Command::new("tar").arg("-C").arg(&dir).args(["--strip-components=1", "-xf"]).arg(tarball),
+    )?;
+    let tree = Tree(dir);
+    log.run(
+        tree.command("./configure")
             .arg(format!("--prefix={}", build.paths.native().display()))
             .args(CONFIGURE),
     )?;
-    log.run(host("make").arg("-s").arg(format!("-j{jobs}")))?;
-    log.run(host("make").args(["-s", "install"]))
+    Ok(tree)
 }

@@ -3,13 +3,13 @@
 /// The installation tree: what the guest sees as `/pglite`.
 pub const SHARE: Packed = Packed {
     packed: include_bytes!("share.img.zst"),
-    blake3: "443a2a60a8809fc68f57c9c3673e2b014e8633af862478b4bbcfa88bbfe1f6e5",
-    len: 343993,
+    blake3: "a13246ec125551679175e482bf8e213a62d7ac266b38c3a44ea819934b7f4f88",
+    len: 344063,
 };
 
 /// A freshly made data directory.
 pub const TEMPLATE: Packed = Packed {
     packed: include_bytes!("template.img.zst"),
-    blake3: "5103adbb6ee1bfcc6851f2086e4c62d26d8321a85a9aec987b745c85b3e1968a",
+    blake3: "b97922f907874e830fd313ed35d64e0180229731183f17ab521e6acef2579e50",
     len: 7457510,
 };

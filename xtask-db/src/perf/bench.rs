@@ -3,9 +3,8 @@
 use anyhow::{Context, Result};
 
 use super::Setup;
-use super::client::Client;
 use super::rows::{Row, median};
-use super::servers::{interleave, temporary};
+use super::servers::{compare_settings, interleave, temporary};
 
 const GROUP: &str = "Statements of bench.sql";
 
@@ -48,24 +47,4 @@ fn name(statement: &str) -> String {
         name += "...";
     }
     name
-}
-
-/// Says what could make the comparison unfair.
-fn compare_settings(clients: &mut [Client; 2]) -> Result<()> {
-    const SETTINGS: &str = "
-        SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings
-        WHERE vartype <> 'string' AND context <> 'internal' AND category !~ 'Reporting|Client Connection'";
-    let mut read = |side: usize| -> Result<Vec<String>> {
-        let text = clients[side].simple(SETTINGS)?.value.unwrap_or_default();
-        Ok(text.split(' ').map(str::to_owned).collect())
-    };
-    let (ours, native) = (read(0)?, read(1)?);
-    for (side, mine, other) in [("here", &ours, &native), ("native", &native, &ours)] {
-        let only: Vec<&str> =
-            mine.iter().filter(|one| !other.contains(one)).map(String::as_str).collect();
-        if !only.is_empty() {
-            eprintln!("settings that differ, {side}: {}", only.join(" "));
-        }
-    }
-    Ok(())
 }

@@ -1,7 +1,8 @@
 //! A wire client that does as little as can be: the same code measures both sides.
 
 use std::fmt;
-use std::io::{BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
 use anyhow::{Result, bail};
@@ -9,9 +10,37 @@ use bytes::{BufMut, BytesMut};
 use postgres_protocol::IsNull;
 use postgres_protocol::message::frontend;
 
+/// How a server is reached.
+pub(super) enum Stream {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(stream) => stream.read(buffer),
+            Stream::Tcp(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(stream) => stream.write(bytes),
+            Stream::Tcp(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A session.
 pub(super) struct Client {
-    input: BufReader<UnixStream>,
+    input: BufReader<Stream>,
     output: BytesMut,
     message: Vec<u8>,
     pid: i32,
@@ -43,7 +72,7 @@ impl std::error::Error for ServerError {}
 
 impl Client {
     /// Logs in as `postgres`, without a password.
-    pub(super) fn login(stream: UnixStream) -> Result<Client> {
+    pub(super) fn login(stream: Stream) -> Result<Client> {
         let mut client = Client {
             input: BufReader::with_capacity(64 * 1024, stream),
             output: BytesMut::new(),

@@ -26,10 +26,10 @@ pub(super) fn measure(setup: &Setup) -> Result<Vec<Row>> {
     let (server, mut client) = setup.native_in_memory.start(TEMPORARY)?;
     client.simple("SELECT 1")?;
     let (ours, native) = (Server::Ours(Box::new(db)), Server::Native(server));
-    rows.push(pss.native(native_pss(&native)?));
+    rows.push(pss.native(pss_of_all(&native)?));
 
-    let before = (pss_of(pid)?, native_pss(&native)?);
-    let (our_clients, native_clients) = (idle(&ours)?, idle(&native)?);
+    let before = (pss_of(pid)?, pss_of_all(&native)?);
+    let (our_clients, native_clients) = (idle(&ours, CONNECTIONS)?, idle(&native, CONNECTIONS)?);
     let each = |after: f64, before: f64| (after - before) / CONNECTIONS as f64;
     let row = Row::new(
         GROUP,
@@ -37,7 +37,7 @@ pub(super) fn measure(setup: &Setup) -> Result<Vec<Row>> {
         "MB",
         each(pss_of(pid)?, before.0),
     );
-    rows.push(row.native(each(native_pss(&native)?, before.1)).target("<= 1.5 MB"));
+    rows.push(row.native(each(pss_of_all(&native)?, before.1)).target("<= 1.5 MB"));
     drop((our_clients, native_clients));
 
     let mut session = ours.connect()?;
@@ -48,12 +48,13 @@ pub(super) fn measure(setup: &Setup) -> Result<Vec<Row>> {
     rows.push(Row::new(GROUP, "RSS after bench.sql", "MB", rss_of(pid)?));
     rows.push(Row::new(GROUP, "peak RSS of bench.sql", "MB", status(pid, "VmHWM:")?));
     let row = Row::new(GROUP, "PSS after bench.sql (native: all processes)", "MB", pss_of(pid)?);
-    rows.push(row.native(native_pss(&native)?));
+    rows.push(row.native(pss_of_all(&native)?));
     Ok(rows)
 }
 
-fn idle(server: &Server) -> Result<Vec<Client>> {
-    (0..CONNECTIONS)
+/// Sessions that have run a query.
+pub(super) fn idle(server: &Server, count: usize) -> Result<Vec<Client>> {
+    (0..count)
         .map(|_| {
             let mut client = server.connect()?;
             client.simple("SELECT count(*) FROM pg_class")?;
@@ -76,8 +77,8 @@ fn pss_of(pid: u32) -> Result<f64> {
     megabytes(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
 }
 
-fn native_pss(server: &Server) -> Result<f64> {
-    let Server::Native(server) = server else { return Ok(0.0) };
+/// Of all its processes.
+pub(super) fn pss_of_all(server: &Server) -> Result<f64> {
     family(server.pid())?.into_iter().map(pss_of).sum()
 }
 

@@ -5,11 +5,16 @@
 
 mod bench;
 mod client;
+mod connect;
+mod idle;
 mod limits;
 mod memory;
 mod native;
+mod pgbench;
 mod rows;
+mod serve;
 mod servers;
+mod sqlx;
 mod start;
 mod trips;
 
@@ -27,8 +32,10 @@ const HELP: &str = "\
 cargo xtask perf [OPTIONS]: measurements, beside native PostgreSQL of the same version
 
   --json FILE        write the rows to FILE too
-  --groups A,B,...   only these: start trips trips-pinned bench limits memory (default: all)
+  --groups A,B,...   only these: start trips trips-pinned bench limits memory connect pgbench
+                     pgbench-pinned sqlx idle (default: all)
   --rounds N         repetitions of each statement of bench.sql (default 5)
+  --quick            a third of all repetitions: to see that it works, and roughly how fast
   --sql FILE         measure the statements of FILE (one per paragraph) instead of those of bench.sql
 ";
 
@@ -38,7 +45,22 @@ pub(crate) const CHILD: &str = "perf-child";
 /// A file system in memory.
 const MEMORY: &str = "/dev/shm";
 
-const GROUPS: &[&str] = &["start", "trips", "trips-pinned", "bench", "limits", "memory"];
+const GROUPS: &[&str] = &[
+    "start",
+    "trips",
+    "trips-pinned",
+    "bench",
+    "limits",
+    "memory",
+    "connect",
+    "pgbench",
+    "pgbench-pinned",
+    "sqlx",
+    "idle",
+];
+
+/// How thorough the measurements are: the last argument of a child.
+const LENGTHS: [&str; 2] = ["full", "quick"];
 
 /// What a child is told.
 struct Setup {
@@ -50,8 +72,16 @@ struct Setup {
     /// A native data directory in memory, as a temporary database is.
     native_in_memory: NativeData,
     rounds: usize,
+    quick: bool,
     /// Statements, one per paragraph.
     sql: String,
+}
+
+impl Setup {
+    /// How often something is done that is done so often in a full measurement.
+    fn repeats(&self, full: usize) -> usize {
+        if self.quick { full.div_ceil(3) } else { full }
+    }
 }
 
 pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
@@ -63,6 +93,7 @@ pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
     let json = args.value("--json")?;
     let groups = args.value("--groups")?.unwrap_or_else(|| GROUPS.join(","));
     let rounds = args.number("--rounds", 5)?;
+    let length = LENGTHS[usize::from(args.flag("--quick"))];
     let sql = match args.value("--sql")? {
         Some(path) => {
             std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?
@@ -76,8 +107,8 @@ pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
         true => tempfile::tempdir_in(MEMORY)?,
         false => tempfile::tempdir()?,
     };
-    NativeData::make(&Paths::find()?, &dir.path().join("native"))?;
-    NativeData::make(&Paths::find()?, &memory.path().join("native"))?;
+    NativeData::make(&Paths::find("postgres")?, &dir.path().join("native"))?;
+    NativeData::make(&Paths::find("postgres")?, &memory.path().join("native"))?;
     std::fs::write(dir.path().join("statements.sql"), sql)?;
     let mut rows = Vec::new();
     for group in groups.split(',') {
@@ -85,7 +116,7 @@ pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
             bail!("no such group: {group}\n\n{HELP}");
         }
         eprintln!("{group} ...");
-        rows.extend(run_group(group, dir.path(), memory.path(), rounds)?);
+        rows.extend(run_group(group, dir.path(), memory.path(), rounds, length)?);
     }
     print!("{}", rows::table(&rows));
     if let Some(path) = json {
@@ -95,11 +126,17 @@ pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_group(group: &str, dir: &Path, memory: &Path, rounds: usize) -> Result<Vec<Row>> {
+fn run_group(
+    group: &str,
+    dir: &Path,
+    memory: &Path,
+    rounds: usize,
+    length: &str,
+) -> Result<Vec<Row>> {
     let output = Command::new(std::env::current_exe()?)
         .args([CHILD, group])
         .args([dir, memory])
-        .arg(rounds.to_string())
+        .args([&rounds.to_string(), length])
         .stderr(Stdio::inherit())
         .output()?;
     if !output.status.success() {
@@ -108,22 +145,31 @@ fn run_group(group: &str, dir: &Path, memory: &Path, rounds: usize) -> Result<Ve
     serde_json::from_slice(&output.stdout).with_context(|| format!("the rows of {group}"))
 }
 
-/// In the child: `perf-child GROUP DIR MEMORY ROUNDS`, or what `start` runs in processes of its own.
+/// In the child: `perf-child GROUP DIR MEMORY ROUNDS LENGTH`, or what groups run in processes of their own.
 pub(crate) fn child(args: &[String]) -> Result<ExitCode> {
     let [group, rest @ ..] = args else { bail!("{CHILD} needs a group") };
-    if group == start::FIRST_QUERY {
-        start::first_query(rest)?;
+    let helper: Option<fn(&[String]) -> Result<()>> = match group.as_str() {
+        start::FIRST_QUERY => Some(start::first_query),
+        serve::SERVE => Some(serve::serve),
+        sqlx::FIRST_SQLX => Some(sqlx::first_query),
+        _ => None,
+    };
+    if let Some(helper) = helper {
+        helper(rest)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let [dir, memory, rounds] = rest else { bail!("{CHILD} GROUP DIR MEMORY ROUNDS") };
+    let [dir, memory, rounds, length] = rest else {
+        bail!("{CHILD} GROUP DIR MEMORY ROUNDS {}", LENGTHS.join("|"))
+    };
     let dir = Path::new(dir);
-    let paths = Paths::find()?;
+    let paths = Paths::find("postgres")?;
     let setup = Setup {
         cache: dir.join("cache"),
         scratch: dir.join(group),
         native: NativeData::find(&paths, &dir.join("native")),
         native_in_memory: NativeData::find(&paths, &Path::new(memory).join("native")),
         rounds: rounds.parse()?,
+        quick: length == LENGTHS[1],
         sql: std::fs::read_to_string(dir.join("statements.sql"))?,
     };
     std::fs::create_dir_all(&setup.scratch)?;
@@ -134,6 +180,11 @@ pub(crate) fn child(args: &[String]) -> Result<ExitCode> {
         "bench" => bench::measure(&setup)?,
         "limits" => limits::measure(&setup)?,
         "memory" => memory::measure(&setup)?,
+        "connect" => connect::measure(&setup)?,
+        "pgbench" => pgbench::measure(&setup, trips::Cpus::All)?,
+        "pgbench-pinned" => pgbench::measure(&setup, trips::Cpus::One)?,
+        "sqlx" => sqlx::measure(&setup)?,
+        "idle" => idle::measure(&setup)?,
         _ => bail!("no such group: {group}"),
     };
     println!("{}", serde_json::to_string(&rows)?);

@@ -1,5 +1,6 @@
 //! A native PostgreSQL server of our own, in a temporary directory.
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::client::Client;
+use super::client::{Client, Stream};
 use crate::paths::Paths;
 
 /// As the template database of this library is made.
@@ -32,6 +33,15 @@ const INITDB: &[&str] = &[
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Where a server listens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listen {
+    /// On a Unix socket in its directory.
+    Unix,
+    /// On a TCP port of the system's choice, too; sessions come that way.
+    Tcp,
+}
+
 /// A data directory and the programs for it.
 pub(super) struct NativeData {
     programs: PathBuf,
@@ -42,6 +52,7 @@ pub(super) struct NativeData {
 pub(super) struct NativeServer {
     child: Child,
     socket: PathBuf,
+    address: Option<SocketAddr>,
 }
 
 impl NativeData {
@@ -83,17 +94,28 @@ impl NativeData {
 
     /// Starts the server on the data directory and waits for the first session.
     pub(super) fn start(&self, settings: &[(&str, &str)]) -> Result<(NativeServer, Client)> {
-        self.start_in("data", settings)
+        self.start_in("data", Listen::Unix, settings)
     }
 
     pub(super) fn start_in(
         &self,
         name: &str,
+        listen: Listen,
         settings: &[(&str, &str)],
     ) -> Result<(NativeServer, Client)> {
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.dir.join(name)).arg("-k").arg(&self.dir);
-        command.args(["-c", "listen_addresses="]);
+        let address = match listen {
+            Listen::Unix => None,
+            // Nobody else is likely to take it in between.
+            Listen::Tcp => Some(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?),
+        };
+        let port = address.map_or(5432, |address| address.port());
+        command.arg("-p").arg(port.to_string()).arg("-c");
+        command.arg(format!(
+            "listen_addresses={}",
+            address.map_or_else(String::new, |address| address.ip().to_string())
+        ));
         for (name, value) in settings {
             command.arg("-c").arg(format!("{name}={value}"));
         }
@@ -104,7 +126,8 @@ impl NativeData {
             .stderr(log)
             .spawn()
             .context("the native postgres does not start")?;
-        let mut server = NativeServer { child, socket: self.dir.join(".s.PGSQL.5432") };
+        let mut server =
+            NativeServer { child, socket: self.dir.join(format!(".s.PGSQL.{port}")), address };
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             if let Ok(client) = server.connect() {
@@ -129,8 +152,15 @@ impl NativeData {
 }
 
 impl NativeServer {
-    pub(super) fn stream(&self) -> Result<UnixStream> {
-        Ok(UnixStream::connect(&self.socket)?)
+    pub(super) fn stream(&self) -> Result<Stream> {
+        Ok(match self.address {
+            Some(address) => tcp(address)?,
+            None => Stream::Unix(UnixStream::connect(&self.socket)?),
+        })
+    }
+
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.address
     }
 
     pub(super) fn connect(&self) -> Result<Client> {
@@ -155,6 +185,12 @@ impl NativeServer {
             unsafe { libc::kill(pid, signal) };
         }
     }
+}
+
+pub(super) fn tcp(address: SocketAddr) -> Result<Stream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    Ok(Stream::Tcp(stream))
 }
 
 impl Drop for NativeServer {

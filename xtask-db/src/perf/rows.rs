@@ -120,6 +120,12 @@ pub(super) fn median(times: &mut [Duration]) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
+/// The middle one.
+pub(super) fn median_number(numbers: &mut [f64]) -> f64 {
+    numbers.sort_unstable_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,5 +148,6 @@ mod tests {
     fn median_is_the_middle() {
         let mut times = [5, 1, 9].map(Duration::from_millis);
         assert_eq!(median(&mut times), Duration::from_millis(5));
+        assert_eq!(median_number(&mut [2.5, 0.5, 9.5]), 2.5);
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use pglite_oxide::Pglite;
 
+use super::native::Listen;
 use super::rows::{Row, median};
 use super::servers::{TEMPORARY, builder};
 use super::{CHILD, Setup};
@@ -25,7 +26,7 @@ const PERSISTENT: usize = 9;
 pub(super) fn measure(setup: &Setup) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
 
-    let cold = times(COLD, |round| {
+    let cold = times(setup.repeats(COLD), |round| {
         let cache = setup.scratch.join(format!("cache{round}"));
         let time = new_process(&cache, None)?;
         std::fs::remove_dir_all(&cache)?;
@@ -33,7 +34,7 @@ pub(super) fn measure(setup: &Setup) -> Result<Vec<Row>> {
     })?;
     rows.push(Row::millis(GROUP, "new process, cache empty, temporary, first query", cold));
     new_process(&setup.cache, None)?;
-    let warm = times(NEW_PROCESSES, |_| new_process(&setup.cache, None))?;
+    let warm = times(setup.repeats(NEW_PROCESSES), |_| new_process(&setup.cache, None))?;
     let name = "new process, cache warm, temporary, first query";
     rows.push(Row::millis(GROUP, name, warm).target("<= 220 ms"));
 
@@ -59,7 +60,7 @@ fn in_process(setup: &Setup) -> Result<Vec<Row>> {
     let mut rows = vec![Row::millis(GROUP, "first temporary + SELECT 1 of a process", time)];
 
     let (mut opens, mut drops, mut closes) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..IN_PROCESS {
+    for _ in 0..setup.repeats(IN_PROCESS) {
         let (time, db) = timed(open)?;
         opens.push(time);
         let start = Instant::now();
@@ -71,10 +72,11 @@ fn in_process(setup: &Setup) -> Result<Vec<Row>> {
         closes.push(start.elapsed());
     }
     let (mut native_opens, mut native_closes) = (Vec::new(), Vec::new());
-    for _ in 0..COLD {
+    for _ in 0..setup.repeats(COLD) {
         let initdb = setup.native_in_memory.initdb("temporary")?;
         let start = Instant::now();
-        let (server, mut client) = setup.native_in_memory.start_in("temporary", TEMPORARY)?;
+        let (server, mut client) =
+            setup.native_in_memory.start_in("temporary", Listen::Unix, TEMPORARY)?;
         client.simple("SELECT 1")?;
         native_opens.push(initdb + start.elapsed());
         native_closes.push(server.stop()?);
@@ -102,7 +104,7 @@ fn persistent(setup: &Setup) -> Result<Vec<Row>> {
         Ok(db)
     };
     let (mut firsts, mut opens, mut closes) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..COLD {
+    for _ in 0..setup.repeats(COLD) {
         if path.exists() {
             std::fs::remove_dir_all(&path)?;
         }
@@ -111,7 +113,7 @@ fn persistent(setup: &Setup) -> Result<Vec<Row>> {
         db.close()?;
     }
     let (mut native_opens, mut native_closes) = (Vec::new(), Vec::new());
-    for _ in 0..PERSISTENT {
+    for _ in 0..setup.repeats(PERSISTENT) {
         let (time, db) = timed(open)?;
         opens.push(time);
         let start = Instant::now();
@@ -127,7 +129,7 @@ fn persistent(setup: &Setup) -> Result<Vec<Row>> {
         client.close()?;
         native_closes.push(server.stop()?);
     }
-    let process = times(PERSISTENT, |_| new_process(&setup.cache, Some(&path)))?;
+    let process = times(setup.repeats(PERSISTENT), |_| new_process(&setup.cache, Some(&path)))?;
     Ok(vec![
         Row::millis(
             GROUP,

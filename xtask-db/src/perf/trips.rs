@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use super::Setup;
 use super::client::Client;
 use super::rows::{Row, median};
-use super::servers::{Server, builder, interleave, persistent, temporary};
+use super::servers::{self, Server, builder, interleave, persistent, temporary};
 
 /// Where the measurement runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,12 +46,12 @@ pub(super) fn measure(setup: &Setup, cpus: Cpus) -> Result<Vec<Row>> {
         Cpus::One => "Round trips, all on one CPU",
     };
     if cpus == Cpus::One {
-        pin()?;
+        servers::pin()?;
     }
     let mut rows = Vec::new();
     let mut row =
         |name: &str, batch: u32, sides: &mut [Side; 2], action: Action<'_>| -> Result<()> {
-            let [ours, native] = per_request(sides, batch, action)?;
+            let [ours, native] = per_request(sides, setup.repeats(BATCHES), batch, action)?;
             rows.push(Row::micros(group, name, ours).native_time(native));
             Ok(())
         };
@@ -116,8 +116,13 @@ fn sides(servers: [Server; 2]) -> Result<[Side; 2]> {
 }
 
 /// Median over batches of the time per request.
-fn per_request(sides: &mut [Side; 2], batch: u32, action: Action<'_>) -> Result<[Duration; 2]> {
-    let mut times = interleave(sides, BATCHES, |side, round| {
+fn per_request(
+    sides: &mut [Side; 2],
+    batches: usize,
+    batch: u32,
+    action: Action<'_>,
+) -> Result<[Duration; 2]> {
+    let mut times = interleave(sides, batches, |side, round| {
         let first = i32::try_from(round)? * i32::try_from(batch)?;
         (first..).take(batch as usize).try_for_each(|i| action(side, i))
     })?;
@@ -132,7 +137,7 @@ fn through_session(setup: &Setup) -> Result<Duration> {
     }
     let statement = db.prepare(POINT)?;
     let mut times = Vec::new();
-    for round in 0..BATCHES {
+    for round in 0..setup.repeats(BATCHES) {
         let start = Instant::now();
         for i in 0..BATCH {
             let id = point(i32::try_from(round)? + i32::try_from(i)?);
@@ -148,18 +153,4 @@ fn through_session(setup: &Setup) -> Result<Duration> {
 
 fn point(i: i32) -> i32 {
     i.wrapping_mul(STEP).rem_euclid(ROWS) + 1
-}
-
-/// Binds this process, with all its threads and children to come, to one CPU.
-fn pin() -> Result<()> {
-    // SAFETY: `set` is plain data for which all zeros is the empty set, and lives over the call.
-    let result = unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(0, &mut set);
-        libc::sched_setaffinity(0, size_of_val(&set), &raw const set)
-    };
-    if result != 0 {
-        bail!("cannot bind to a CPU: {}", std::io::Error::last_os_error());
-    }
-    Ok(())
 }

@@ -5,6 +5,7 @@
 //! that a change without effect stops there.
 
 mod aot;
+mod apt;
 mod chroot;
 mod compile;
 mod configure;
@@ -23,6 +24,7 @@ mod sysroot;
 mod tree;
 mod wasm;
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -35,7 +37,7 @@ pub(crate) use chroot::Chroot;
 pub(crate) use hash::{Key, empty_dir};
 pub(crate) use lock::Lock;
 pub(crate) use manifest::check;
-pub(crate) use sources::{POSTGRES, tarball as sources_tarball};
+pub(crate) use sources::{POSTGRES, ensure_postgres};
 
 /// One step of the build.
 struct Step {
@@ -78,7 +80,7 @@ const STEPS: &[Step] = &[
     Step { name: "link", what: "postgres.wasm", key: link::key, run: link::run },
     Step { name: "aot", what: "native artifact of postgres.wasm", key: aot::key, run: aot::run },
     Step {
-        name: "native",
+        name: native::STEP,
         what: "native PostgreSQL, for initdb and zic",
         key: native::key,
         run: native::run,
@@ -210,15 +212,23 @@ pub(crate) fn build(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Runs these steps if they are not up to date, for commands that need a part of the build only.
-pub(crate) fn run_named(names: &[&str]) -> Result<()> {
+/// The native PostgreSQL alone, or of that the programs for its test suites alone. Needs no toolchain.
+pub(crate) fn build_native(clients_only: bool) -> Result<()> {
     let mut build = Build::open(Compiler::Llvm, false)?;
     let _alone = lock_build_directory(&build.paths)?;
-    for step in STEPS.iter().filter(|step| names.contains(&step.name)) {
-        run_step(&mut build, step, false)?;
-    }
-    Ok(())
+    let native = STEPS.iter().find(|step| step.name == native::STEP).context("no step native")?;
+    let key = (native.key)(&build)?.finish();
+    let complete = is_fresh(&stamp(&build, native.name), &key);
+    run_step(&mut build, if clients_only && !complete { &NATIVE_CLIENTS } else { native }, false)
 }
+
+/// For `native build --clients`; no other step needs it.
+const NATIVE_CLIENTS: Step = Step {
+    name: native::CLIENTS_STEP,
+    what: "psql and the programs of the test suites",
+    key: native::key,
+    run: native::run_clients,
+};
 
 /// Two builds in one directory would mix their outputs. The lock ends with the file's last handle.
 fn lock_build_directory(paths: &Paths) -> Result<std::fs::File> {
@@ -233,16 +243,29 @@ fn lock_build_directory(paths: &Paths) -> Result<std::fs::File> {
     Ok(file)
 }
 
+/// Where the key of a step's last success is.
+fn stamp(build: &Build, name: &str) -> PathBuf {
+    build.paths.build().join("stamps").join(name)
+}
+
+/// Has a step run again next time, as what it made is going to be replaced.
+pub(crate) fn forget(build: &Build, name: &str) {
+    let _ = std::fs::remove_file(stamp(build, name));
+}
+
+fn is_fresh(stamp: &Path, key: &str) -> bool {
+    std::fs::read_to_string(stamp).is_ok_and(|last| last.trim() == key)
+}
+
 fn run_step(build: &mut Build, step: &Step, forced: bool) -> Result<()> {
     let name = step.name;
     // Each compiler has an artifact of its own.
     let stamp = match (name, build.compiler) {
-        ("aot", compiler) => format!("aot-{}", compiler.name()),
-        _ => name.to_owned(),
+        ("aot", compiler) => stamp(build, &format!("aot-{}", compiler.name())),
+        _ => stamp(build, name),
     };
-    let stamp = build.paths.build().join("stamps").join(stamp);
     let mut key = (step.key)(build).with_context(|| format!("step {name}"))?.finish();
-    let fresh = std::fs::read_to_string(&stamp).is_ok_and(|last| last.trim() == key);
+    let fresh = is_fresh(&stamp, &key);
     let updates_lock = build.update_lock && matches!(name, "root" | "sources");
     if fresh && !forced && !updates_lock {
         println!("{name:10} up to date");

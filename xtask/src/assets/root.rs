@@ -7,11 +7,11 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use super::lock::{Lock, Tool};
-use super::{Build, Key, hash};
+use super::{Build, Key, apt, hash};
 use crate::paths::WORK;
 use crate::process::{Log, ensure_host_packages};
 
-const SUITE: &str = "trixie";
+pub(crate) const SUITE: &str = "trixie";
 
 /// Packages that decide what the outputs are: pinned by version.
 const PINNED: &[&str] = &[
@@ -90,17 +90,7 @@ fn write_sources_list(build: &Build) -> Result<()> {
         .find_map(|line| line.strip_prefix("deb ")?.split_whitespace().next())
         .with_context(|| format!("{} names no mirror", path.display()))?
         .trim_end_matches('/');
-    let mut list = String::new();
-    for kind in ["deb", "deb-src"] {
-        for (mirror, suite) in [
-            (mirror.to_owned(), SUITE.to_owned()),
-            (mirror.to_owned(), format!("{SUITE}-updates")),
-            // By Debian's convention the security archive is beside the main one.
-            (format!("{mirror}-security"), format!("{SUITE}-security")),
-        ] {
-            list += &format!("{kind} {mirror} {suite} main\n");
-        }
-    }
+    let list = apt::binary_lines(mirror) + &apt::source_lines(mirror, "");
     hash::write_file(&path, list.as_bytes())
 }
 

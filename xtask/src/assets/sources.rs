@@ -1,12 +1,14 @@
 //! Step `sources`: upstream's tarballs out of Debian's source packages, checked against the lock.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::apt::Apt;
+use super::chroot::quote;
 use super::lock::{Lock, Source};
 use super::{Build, Key, hash};
-use crate::paths::{Paths, WORK};
+use crate::paths::Paths;
 use crate::process::Log;
 
 pub(crate) const POSTGRES: &str = "postgresql-17";
@@ -26,13 +28,16 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
 
 pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     let update = build.update_lock || build.lock.source.is_empty();
+    let apt = Apt::Root(build.chroot());
     let mut pinned = Vec::new();
     for (name, series) in SOURCES {
         if update {
-            pinned.push(newest(build, log, name, series)?);
+            pinned.push(newest(build, &apt, log, name, series)?);
         } else {
             let source = build.lock.source(name)?;
-            fetch(build, log, source)?;
+            if !is_here(build, source)? {
+                fetch(build, &apt, log, source)?;
+            }
             pinned.push(source.clone());
         }
     }
@@ -42,20 +47,32 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     Ok(())
 }
 
-/// A checked tarball.
-pub(crate) fn tarball(paths: &Paths, source: &Source) -> std::path::PathBuf {
+/// PostgreSQL's tarball for a build that does without the toolchain's root: if it is not here yet, this machine's
+/// own apt fetches it.
+pub(crate) fn ensure_postgres(build: &Build, log: &mut Log) -> Result<PathBuf> {
+    let source = build.lock.source(POSTGRES)?;
+    if !is_here(build, source)? {
+        let apt = Apt::host(build, log)?;
+        fetch(build, &apt, log, source)?;
+    }
+    Ok(tarball(&build.paths, source))
+}
+
+/// The place of a checked tarball.
+pub(crate) fn tarball(paths: &Paths, source: &Source) -> PathBuf {
     paths.downloads().join(&source.file)
 }
 
-/// Gets the pinned tarball, if it is not here yet, and checks it.
-fn fetch(build: &Build, log: &mut Log, source: &Source) -> Result<()> {
+fn is_here(build: &Build, source: &Source) -> Result<bool> {
     let target = tarball(&build.paths, source);
-    if target.exists() && hash::sha256(&target)? == source.sha256 {
-        return Ok(());
-    }
+    Ok(target.exists() && hash::sha256(&target)? == source.sha256)
+}
+
+/// Gets the pinned tarball and checks it.
+fn fetch(build: &Build, apt: &Apt, log: &mut Log, source: &Source) -> Result<()> {
     // Debian may have revised its packaging since: any revision of that upstream version will do, since the
     // tarball is checked.
-    let revisions: Vec<String> = versions(build, log, &source.name)?
+    let revisions: Vec<String> = versions(apt, log, &source.name)?
         .into_iter()
         .filter(|v| upstream(v) == source.version)
         .collect();
@@ -67,7 +84,7 @@ fn fetch(build: &Build, log: &mut Log, source: &Source) -> Result<()> {
         );
     }
     for version in &revisions {
-        if let Some(file) = download(build, log, &source.name, version)? {
+        if let Some(file) = download(build, apt, log, &source.name, version)? {
             let found = hash::sha256(&file)?;
             if found != source.sha256 {
                 bail!(
@@ -77,19 +94,19 @@ fn fetch(build: &Build, log: &mut Log, source: &Source) -> Result<()> {
                     source.sha256
                 );
             }
-            return hash::copy(&file, &target);
+            return hash::copy(&file, &tarball(&build.paths, source));
         }
     }
     bail!("cannot download the source of {} {}: see the log", source.name, source.version)
 }
 
 /// The newest version of a series that the mirror really has.
-fn newest(build: &Build, log: &mut Log, name: &str, series: &str) -> Result<Source> {
+fn newest(build: &Build, apt: &Apt, log: &mut Log, name: &str, series: &str) -> Result<Source> {
     for version in
-        versions(build, log, name)?.iter().filter(|version| upstream(version).starts_with(series))
+        versions(apt, log, name)?.iter().filter(|version| upstream(version).starts_with(series))
     {
         // The index may be ahead of the pool: then the next one.
-        let Some(path) = download(build, log, name, version)? else {
+        let Some(path) = download(build, apt, log, name, version)? else {
             continue;
         };
         let file =
@@ -107,16 +124,16 @@ fn newest(build: &Build, log: &mut Log, name: &str, series: &str) -> Result<Sour
 }
 
 /// Debian's versions of a source package, newest first.
-fn versions(build: &Build, log: &mut Log, name: &str) -> Result<Vec<String>> {
+fn versions(apt: &Apt, log: &mut Log, name: &str) -> Result<Vec<String>> {
     let script = format!("apt-cache showsrc {name} | sed -n 's/^Version: //p' | sort -u");
     let mut versions: Vec<String> =
-        log.output(&mut build.chroot().script(&script))?.lines().map(str::to_owned).collect();
+        log.output(&mut apt.script(&script))?.lines().map(str::to_owned).collect();
     let mut failed = None;
     // dpkg knows the order of versions; the lists have one to three entries.
     versions.sort_by(|a, b| {
         let newer =
             format!("if dpkg --compare-versions '{a}' gt '{b}'; then echo gt; else echo le; fi");
-        match log.output(&mut build.chroot().script(&newer)) {
+        match log.output(&mut apt.script(&newer)) {
             Ok(answer) if answer.trim() == "gt" => std::cmp::Ordering::Less,
             Ok(_) if a == b => std::cmp::Ordering::Equal,
             Ok(_) => std::cmp::Ordering::Greater,
@@ -132,20 +149,21 @@ fn versions(build: &Build, log: &mut Log, name: &str) -> Result<Vec<String>> {
     }
 }
 
-/// Downloads a source package inside the root and returns its upstream tarball; nothing if the mirror lacks it.
+/// Downloads a source package and returns its upstream tarball; nothing if the mirror lacks it.
 fn download(
     build: &Build,
+    apt: &Apt,
     log: &mut Log,
     name: &str,
     version: &str,
 ) -> Result<Option<std::path::PathBuf>> {
-    let dir = format!("downloads/{name}");
-    hash::empty_dir(&build.paths.work(&dir))?;
-    let script = format!("cd {WORK}/{dir}; apt-get source --download-only {name}={version}");
-    if log.run(&mut build.chroot().script(&script)).is_err() {
+    let (dir, seen_as) = apt.downloads(build, name);
+    hash::empty_dir(&dir)?;
+    let dir_word = quote(&seen_as.to_string_lossy());
+    let script = format!("cd {dir_word}; apt-get source --download-only {name}={version}");
+    if log.run(&mut apt.script(&script)).is_err() {
         return Ok(None);
     }
-    let dir = build.paths.work(&dir);
     let tarball = hash::files(&dir)?.into_iter().find(|file| is_orig(file));
     match tarball {
         Some(file) => Ok(Some(dir.join(file))),

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 /// A schedule file of `pg_regress`.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Schedule(Vec<Vec<String>>);
 
 impl Schedule {
@@ -21,6 +21,12 @@ impl Schedule {
         Schedule(
             groups.map(|names| names.split_whitespace().map(str::to_owned).collect()).collect(),
         )
+    }
+
+    /// With these after the others, one by one.
+    pub(crate) fn with(mut self, names: &[&str]) -> Schedule {
+        self.0.extend(names.iter().map(|name| vec![(*name).to_owned()]));
+        self
     }
 
     /// The part with these tests, in the order and the groups of the whole.
@@ -55,6 +61,8 @@ mod tests {
         let text = "# comment\ntest: setup\n\ntest: a b c\ntest: d\n";
         let part = Schedule::parse(text).only(["d", "c", "setup", "a"].into_iter()).unwrap();
         assert_eq!(part.text(), "test: setup\ntest: a c\ntest: d\n");
+        let more = Schedule::parse(text).with(&["e"]).only(["e", "d"].into_iter()).unwrap();
+        assert_eq!(more.text(), "test: d\ntest: e\n");
         assert!(Schedule::parse(text).only(["x"].into_iter()).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! One run of `pg_regress`, and what it reports.
+//! One run of `pg_regress` or `pg_isolation_regress`, and what it reports.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -10,19 +10,20 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use pglite_oxide::ConnectionParams;
 
 use super::schedule::Schedule;
-use crate::pump;
 
-/// How `pg_regress` is run.
+/// How the program is run.
 pub(super) struct Runner {
     pub(super) program: PathBuf,
     /// Where `psql` is.
     pub(super) bin: PathBuf,
-    /// Where `sql/`, `expected/` and `data/` are.
+    /// Where the tests and `expected/` are.
     pub(super) tests: PathBuf,
     pub(super) output: PathBuf,
-    pub(super) sockets: PathBuf,
+    pub(super) connection: ConnectionParams,
+    pub(super) environment: &'static [(&'static str, &'static str)],
     pub(super) no_locale: bool,
     /// Longest time without a test that ends.
     pub(super) stall: Duration,
@@ -46,9 +47,9 @@ impl Runner {
         };
         let mut command = Command::new(&self.program);
         command
-            .arg(option("host", &self.sockets))
-            .arg(format!("--port={}", pump::PORT))
-            .arg("--user=postgres")
+            .arg(format!("--host={}", self.connection.host))
+            .arg(format!("--port={}", self.connection.port))
+            .arg(format!("--user={}", self.connection.user))
             .arg(option("bindir", &self.bin))
             .arg(option("inputdir", &self.tests))
             .arg(option("expecteddir", &self.tests))
@@ -64,6 +65,7 @@ impl Runner {
             }
         }
         let mut child = command
+            .envs(self.environment.iter().copied())
             .current_dir(&self.output)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -5,12 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::Suite;
 use super::schedule::Schedule;
-
-const HEAD: &str = "\
-# PostgreSQL's regression tests that pass; `cargo xtask regress` fails if one of them does not.
-# Written by `cargo xtask regress --update`. docs/regress.md says why the others fail.
-";
 
 /// Names of tests.
 #[derive(Debug, Default)]
@@ -47,10 +43,19 @@ impl Passing {
     }
 
     /// In the order of the schedule.
-    pub(crate) fn write(&self, path: &Path, schedule: &Schedule) -> Result<()> {
-        let names = schedule.names().filter(|name| self.0.contains(*name));
-        let text: String = names.map(|name| format!("{name}\n")).collect();
-        std::fs::write(path, format!("{HEAD}{text}"))
-            .with_context(|| format!("cannot write {}", path.display()))
+    pub(crate) fn write(&self, path: &Path, suite: &Suite, schedule: &Schedule) -> Result<()> {
+        let name = suite.name;
+        let mut text = format!(
+            "# PostgreSQL's own tests that pass; `cargo xtask {name}` fails if one of them does not.\n\
+             # Written by `cargo xtask {name} --update`. docs/regress.md says why the others fail.\n"
+        );
+        for test in schedule.names().filter(|test| self.0.contains(*test)) {
+            text += test;
+            text.push('\n');
+        }
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir)?;
+        }
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 }
