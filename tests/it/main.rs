@@ -12,6 +12,10 @@ mod mount;
 mod postgres;
 mod replication;
 mod session;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+mod tls_absent;
 
 use pglite_oxide::{Pglite, Session};
 

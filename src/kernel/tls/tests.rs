@@ -192,7 +192,13 @@ fn shake_hands(config: &Arc<Config>, client: &Client<'_>) -> Result<Vec<String>,
     let text = |session: &mut Session| {
         facts.map(|fact| String::from_utf8(session.fact(fact)).expect("text")).to_vec()
     };
-    with_session(config, client.on(theirs), ours, drop, |session, _| session.map(text)).1
+    let is_done = |stream: StreamOwned<ClientConnection, UnixStream>| !stream.conn.is_handshaking();
+    let (done, facts) =
+        with_session(config, client.on(theirs), ours, is_done, |session, _| session.map(text));
+    if facts.is_ok() {
+        assert!(done, "the client is still waiting for the server");
+    }
+    facts
 }
 
 #[test]
@@ -316,6 +322,13 @@ fn bulk_to_the_client_through_tiny_buffers() {
                     let n = drive(socket, &mut waits, |socket| session.write(socket, part));
                     sent += n.expect("a write");
                 }
+                // Closing does not wait for room, so this does.
+                let mut first = true;
+                drive(socket, &mut 0, |_| {
+                    let waited = !std::mem::take(&mut first);
+                    Ok(if waited { Progress::Done(()) } else { Progress::WantWrite })
+                })
+                .expect("room");
                 session.close(socket.as_fd());
                 let closing = drive(socket, &mut 0, |socket| session.read(socket, &mut [0]));
                 // The client saw close_notify, or the end of the socket before its own.
