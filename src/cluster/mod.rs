@@ -274,6 +274,11 @@ impl Cluster {
             && self.kernel.connect_possible(&self.socket)
     }
 
+    /// Whether the postmaster has not ended.
+    pub(crate) fn is_running(&self) -> bool {
+        self.kernel.wait(&self.postmaster, Duration::ZERO).is_none()
+    }
+
     /// Shuts down and waits until all processes have ended.
     pub(crate) fn shut_down(&self, mode: ShutdownMode) -> Result<(), Error> {
         let (signal, timeout) = match mode {

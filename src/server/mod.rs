@@ -256,6 +256,12 @@ impl PgliteServer {
             && self.connect().is_ok_and(|mut session| session.exec("SELECT 1").is_ok())
     }
 
+    /// Whether PostgreSQL runs. It ends by itself only if it cannot go on: when it cannot recover from the
+    /// crash of one of its processes, for example because the disk is full.
+    pub fn is_running(&self) -> bool {
+        self.cluster.is_running()
+    }
+
     /// A session of this program, without a socket and without a password.
     ///
     /// # Errors

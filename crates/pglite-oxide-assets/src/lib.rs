@@ -18,3 +18,24 @@ pub struct Packed {
     /// Number of unpacked bytes.
     pub len: u64,
 }
+
+/// The version of PostgreSQL, such as `17.11`.
+///
+/// # Panics
+///
+/// Never: that [`MANIFEST`] begins with it is tested.
+pub fn postgres_version() -> &'static str {
+    const KEY: &str = "{\n  \"version\": \"";
+    let version = MANIFEST.strip_prefix(KEY).and_then(|rest| rest.split('"').next());
+    version.expect("the manifest begins with the version")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_version_is_that_of_postgres() {
+        let version = super::postgres_version();
+        assert!(version.starts_with("17."), "{version}");
+        assert!(version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'), "{version}");
+    }
+}

@@ -1,0 +1,35 @@
+//! `pglite`: a PostgreSQL server from one binary. See `docs/cli.md` for its users' page.
+
+#![deny(unsafe_code)]
+
+mod announce;
+mod args;
+mod events;
+mod failure;
+mod log;
+mod run;
+mod serve;
+mod server;
+mod url;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return args::refused(&error),
+    };
+    let (result, status_of_failure) = match &cli.command {
+        Command::Serve(args) => (serve::command(args), failure::FAILED),
+        Command::Run(args) => (run::command(args), failure::NOT_RUN),
+        Command::Url(args) => (url::command(args), failure::FAILED),
+    };
+    match result {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => failure.report(status_of_failure),
+    }
+}

@@ -1,0 +1,8 @@
+//! The program `pglite`, as its users run it.
+#![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
+
+mod harness;
+mod options;
+mod run;
+mod serve;
+mod url;
