@@ -79,7 +79,22 @@ fn pss_of(pid: u32) -> Result<f64> {
 
 /// Of all its processes.
 pub(super) fn pss_of_all(server: &Server) -> Result<f64> {
-    family(server.pid())?.into_iter().map(pss_of).sum()
+    let mut sum = 0.0;
+    for pid in family(server.pid())? {
+        match pss_of(pid) {
+            Ok(pss) => sum += pss,
+            // A session that was closed just before.
+            Err(error) if has_ended(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sum)
+}
+
+/// The process is gone, or waits to be reaped and has no memory any more.
+fn has_ended(error: &anyhow::Error) -> bool {
+    let code = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+    matches!(code, Some(libc::ENOENT | libc::ESRCH))
 }
 
 fn megabytes(file: &str, field: &str) -> Result<f64> {

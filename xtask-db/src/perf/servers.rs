@@ -113,7 +113,7 @@ pub(super) fn interleave<T>(
 pub(super) fn compare_settings(clients: &mut [Client; 2]) -> Result<()> {
     const SETTINGS: &str = "
         SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings
-        WHERE vartype <> 'string' AND context <> 'internal' AND category !~ 'Reporting|Client Connection'";
+        WHERE vartype <> 'string' AND name <> 'port' AND context <> 'internal' AND category !~ 'Reporting|Client Connection'";
     let mut read = |side: usize| -> Result<Vec<String>> {
         let text = clients[side].simple(SETTINGS)?.value.unwrap_or_default();
         Ok(text.split(' ').map(str::to_owned).collect())
