@@ -102,12 +102,7 @@ enum Outcome {
 }
 
 /// Moves money between two accounts, or changes nothing.
-async fn transfer(
-    pool: &PgPool,
-    payer: i32,
-    payee: i32,
-    amount: i64,
-) -> Result<Outcome, BoxError> {
+async fn transfer(pool: &PgPool, payer: i32, payee: i32, amount: i64) -> Result<Outcome, BoxError> {
     // Dropping a transaction, as `?` does, rolls it back.
     let mut tx = pool.begin().await?;
     // Everybody locks in the same order, so that nobody waits for each other. SQLx prepares each of
