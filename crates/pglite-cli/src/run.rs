@@ -110,10 +110,10 @@ fn pass_on(signal: Signal, child: Pid) {
     if signal.number == SIGCHLD || has_it {
         return;
     }
-    if let Some(named) = rustix::process::Signal::from_named_raw(signal.number)
-        && let Err(error) = kill_process(child, named)
-    {
-        tracing::warn!("{} cannot be passed on: {}", signal.name(), chain(&error));
+    let Some(named) = rustix::process::Signal::from_named_raw(signal.number) else { return };
+    match kill_process(child, named) {
+        Ok(()) => tracing::debug!("{} passed on to the command", signal.name()),
+        Err(error) => tracing::warn!("{} cannot be passed on: {}", signal.name(), chain(&error)),
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Seek};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 /// `pglite` with these arguments, and no settings of another server around.
 pub(crate) fn pglite<S: AsRef<OsStr>>(args: &[S]) -> Command {
@@ -46,14 +47,15 @@ pub(crate) fn outcome<S: AsRef<OsStr>>(args: &[S]) -> Outcome {
 pub(crate) struct Running {
     child: Child,
     stdout: BufReader<ChildStdout>,
-    stderr: File,
+    stderr: NamedTempFile,
 }
 
 impl Running {
     pub(crate) fn start(mut command: Command) -> Running {
-        let stderr = tempfile::tempfile().unwrap();
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(stderr.try_clone().unwrap()).spawn().unwrap();
+        let stderr = NamedTempFile::new().unwrap();
+        // Opened on its own: the position of `stderr` is for reading.
+        let appended = File::options().append(true).open(stderr.path()).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(appended).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         Running { child, stdout, stderr }
     }
@@ -71,11 +73,16 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    fn stderr(&mut self) -> String {
-        let mut text = String::new();
-        self.stderr.rewind().unwrap();
-        self.stderr.read_to_string(&mut text).unwrap();
-        text
+    /// Waits until it has said this on standard error.
+    pub(crate) fn wait_for_log(&mut self, text: &str) {
+        while !self.stderr().contains(text) {
+            assert_eq!(self.child.try_wait().unwrap(), None, "{}", self.stderr());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn stderr(&self) -> String {
+        fs::read_to_string(self.stderr.path()).unwrap()
     }
 
     /// Waits for its end.

@@ -1,34 +1,84 @@
 //! `pglite run`.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_current_process_group};
+use signal_hook::consts::{SIGINT, SIGUSR1};
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithOrigin;
 
 use crate::harness::{Dir, Running, assert_one_line, connect, exists, outcome, pglite, value};
 
-/// Set for a run of this program as the command.
+/// Set for a run of this program as the command: what it is to do.
 const TASK: &str = "PGLITE_CLI_TEST_TASK";
 
-/// Not a test by itself: what the command does that `a_command_finds_the_server` runs.
+/// What the command says, among what the test harness says.
+const SAID: &str = "said: ";
+
+/// Not a test by itself: the command that others let `pglite run` run.
 #[test]
 fn as_a_command() {
-    if std::env::var_os(TASK).is_none() {
-        return;
+    let Ok(task) = std::env::var(TASK) else { return };
+    match task.as_str() {
+        "query" => {
+            let mut client = connect(&std::env::var("DATABASE_URL").unwrap());
+            println!("{SAID}{}", value(&mut client, "SELECT 40 + 2"));
+        }
+        "count" => count(|| {}),
+        "signal group and count" => count(|| kill_current_process_group(Signal::INT).unwrap()),
+        other => panic!("no task {other}"),
     }
-    let mut client = connect(&std::env::var("DATABASE_URL").unwrap());
-    println!("said: {}", value(&mut client, "SELECT 40 + 2"));
+}
+
+/// Counts the SIGINT that reach it, and ends with the number. To know that there are no more, it has
+/// another signal sent to `pglite`, which passes it on after those that came before.
+fn count(then: impl FnOnce()) {
+    let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGUSR1]).unwrap();
+    println!("{SAID}ready");
+    then();
+    let mut count = 0;
+    for origin in signals.forever() {
+        if origin.signal == SIGUSR1 {
+            println!("{SAID}got {count}");
+            std::process::exit(6);
+        }
+        count += 1;
+        if count == 1 {
+            let pglite = std::os::unix::process::parent_id().to_string();
+            let mut kill = Command::new("kill").args(["-USR1", &pglite]).spawn().unwrap();
+            assert!(kill.wait().unwrap().success());
+        }
+    }
+}
+
+/// The arguments of this program that make it a command.
+fn this(task: &str) -> Vec<String> {
+    let this = std::env::current_exe().unwrap().to_str().unwrap().to_owned();
+    let task = format!("{TASK}={task}");
+    [
+        "run",
+        "--log-level",
+        "debug",
+        "--",
+        "env",
+        &task,
+        &this,
+        "--exact",
+        "run::as_a_command",
+        "--nocapture",
+        "--test-threads=1",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 #[test]
 fn a_command_finds_the_server() {
-    let this = std::env::current_exe().unwrap();
-    let mut command = pglite(&["run", "--"]);
-    command.arg(this).args(["--exact", "run::as_a_command", "--nocapture"]).env(TASK, "1");
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    assert!(stdout.contains("said: 42"), "{stdout}");
+    let end = outcome(&this("query"));
+    assert_eq!(end.status, Some(0), "{}", end.stderr);
+    assert!(end.stdout.contains("said: 42"), "{}", end.stdout);
 }
 
 #[test]
@@ -173,35 +223,43 @@ fn a_command_that_ignores_signals_is_waited_for() {
 /// waits for what the command makes of it.
 #[test]
 fn control_c_reaches_the_command_once() {
-    let script = "n=0; trap 'n=$((n+1)); echo got $n' INT; echo ready; \
-                  while [ $n = 0 ]; do read line; done; read line; echo $line after $n; exit 6";
-    let run = format!(
-        "{} run -- sh -c '{}'",
-        env!("CARGO_BIN_EXE_pglite"),
-        script.replace('\'', "'\\''")
-    );
+    let words: Vec<String> = [env!("CARGO_BIN_EXE_pglite").to_owned()]
+        .into_iter()
+        .chain(this("count"))
+        .map(|word| format!("'{word}'"))
+        .collect();
     // `script` makes a terminal, and what it reads is what is typed there.
     let mut child = Command::new("script")
-        .args(["-q", "-e", "-c", &run, "/dev/null"])
+        .args(["-q", "-e", "-c", &words.join(" "), "/dev/null"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut typed = child.stdin.take().unwrap();
     let mut shown = BufReader::new(child.stdout.take().unwrap());
-    let mut wait_for = |text: &str| {
-        let mut line = String::new();
-        while !line.contains(text) {
-            line.clear();
-            assert_ne!(shown.read_line(&mut line).unwrap(), 0, "it ended before {text}");
-        }
-    };
-    wait_for("ready");
+    let mut line = String::new();
+    while !line.contains("said: ready") {
+        line.clear();
+        assert_ne!(shown.read_line(&mut line).unwrap(), 0, "it ended before it was ready");
+    }
     typed.write_all(b"\x03").unwrap();
-    wait_for("got 1");
-    typed.write_all(b"\nline\n").unwrap();
     let mut rest = String::new();
     shown.read_to_string(&mut rest).unwrap();
-    assert!(rest.contains("line after 1"), "{rest}");
+    assert!(rest.contains("said: got 1"), "{rest}");
+    // A second one can be lost in the first, so the log has to agree.
+    assert!(rest.contains("SIGUSR1 passed on"), "{rest}");
+    assert!(!rest.contains("SIGINT passed on"), "{rest}");
     assert_eq!(child.wait().unwrap().code(), Some(6));
+}
+
+#[test]
+fn a_signal_that_the_command_sends_to_its_group_reaches_it_once() {
+    let mut command = pglite(&this("signal group and count"));
+    // Not the group of this test.
+    command.process_group(0);
+    let end = Running::start(command).end();
+    assert!(end.stdout.contains("said: got 1"), "{}{}", end.stdout, end.stderr);
+    assert!(end.stderr.contains("SIGUSR1 passed on"), "{}", end.stderr);
+    assert!(!end.stderr.contains("SIGINT passed on"), "{}", end.stderr);
+    assert_eq!(end.status, Some(6));
 }
