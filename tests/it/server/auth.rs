@@ -192,7 +192,9 @@ fn a_server_for_another_role() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("db");
     let server = PgliteServer::open(&path).unwrap();
-    server.connect().unwrap().run("CREATE ROLE app LOGIN; CREATE DATABASE app OWNER app");
+    for sql in ["CREATE ROLE app LOGIN", "CREATE DATABASE app OWNER app"] {
+        server.connect().unwrap().run(sql);
+    }
     drop(server);
     let server =
         PgliteServer::builder().path(&path).user("app").database("app").password("x").start();

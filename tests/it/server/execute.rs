@@ -4,18 +4,29 @@ use std::thread;
 
 use pglite_oxide::{Pglite, PgliteServer, ShutdownMode};
 
-use super::{Sql, tcp, until_running, within_patience};
+use super::{Sql, eventually, tcp, within_patience};
 
 /// Compares each character of one string with all of another, for hours. There is no
 /// CHECK_FOR_INTERRUPTS in `dotrim` of `oracle_compat.c`.
-const UNINTERRUPTIBLE: &str = "SELECT ltrim(repeat('a', 2000000), repeat('b', 2000000) || 'a')";
+const UNINTERRUPTIBLE: &str = "SELECT ltrim(a, b) FROM strings";
 
-/// Runs it in a thread, which ends when the backend does; returns the backend's pid.
-fn start(mut client: impl Sql + Send + 'static, watcher: &mut dyn Sql) -> (String, Runner) {
+/// Runs it in a thread, which ends when the backend does.
+fn start(mut client: impl Sql + Send + 'static, watcher: &mut dyn Sql) -> Runner {
+    client.run(
+        "CREATE TEMP TABLE strings AS
+         SELECT repeat('a', 2000000) AS a, repeat('b', 2000000) || 'a' AS b",
+    );
+    client.run("SET statement_timeout = '1s'");
     let pid = client.pid();
     let runner = thread::spawn(move || client.ask(UNINTERRUPTIBLE).is_err());
-    until_running(watcher, &pid, "SELECT ltrim");
-    (pid, Runner(runner))
+    // Or there is nothing to see here: neither its timeout nor another session stops it.
+    let ignores_its_timeout = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND state = 'active'
+         AND query = '{UNINTERRUPTIBLE}' AND clock_timestamp() - query_start > interval '2 s'"
+    );
+    eventually("the timeout is over", || watcher.value(&ignores_its_timeout) == "1");
+    watcher.run(&format!("SELECT pg_terminate_backend({pid})"));
+    Runner(runner)
 }
 
 struct Runner(thread::JoinHandle<bool>);
@@ -24,13 +35,6 @@ impl Runner {
     fn ended(self) -> bool {
         within_patience("the end of the statement", || self.0.join().unwrap())
     }
-}
-
-/// Or there is nothing to see here.
-fn assert_uninterruptible(watcher: &mut dyn Sql, pid: &str) {
-    watcher.run(&format!("SELECT pg_cancel_backend({pid})"));
-    watcher.run("SELECT pg_sleep(0.3)");
-    until_running(watcher, pid, "SELECT ltrim");
 }
 
 fn the_process_goes_on() {
@@ -44,8 +48,7 @@ fn it_does_not_hold_up_an_immediate_shutdown() {
     let server = PgliteServer::open(dir.path()).unwrap();
     let mut watcher = server.connect().unwrap();
     watcher.run("CREATE TABLE t AS SELECT 1 AS i");
-    let (pid, runner) = start(tcp(&server), &mut watcher);
-    assert_uninterruptible(&mut watcher, &pid);
+    let runner = start(tcp(&server), &mut watcher);
     drop(watcher);
     within_patience("the shutdown", move || server.shutdown(ShutdownMode::Immediate)).unwrap();
     assert!(runner.ended());
@@ -59,7 +62,7 @@ fn it_does_not_hold_up_an_immediate_shutdown() {
 fn it_does_not_hold_up_a_drop() {
     let mut db = Pglite::temporary().unwrap();
     let server = db.server().unwrap();
-    let (_, runner) = start(tcp(&server), &mut *db);
+    let runner = start(tcp(&server), &mut *db);
     // The client is disconnected, whatever its backend does.
     within_patience("the server's drop", move || drop(server));
     assert!(runner.ended());

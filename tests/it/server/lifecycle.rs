@@ -30,8 +30,9 @@ fn count(dir: &Path) -> String {
 
 /// A server with one row committed, and clients: idle, with a second row in an open transaction, and
 /// busy.
-fn with_clients(dir: &Path) -> (PgliteServer, Vec<thread::JoinHandle<String>>) {
-    let server = PgliteServer::builder().path(dir).unix_socket(dir).start().unwrap();
+fn with_clients(dir: &Path) -> (PgliteServer, Vec<(Way, thread::JoinHandle<String>)>) {
+    let sockets = dir.with_extension("sockets");
+    let server = PgliteServer::builder().path(dir).unix_socket(sockets).start().unwrap();
     let mut watcher = tcp(&server);
     watcher.run("CREATE TABLE t (i int); INSERT INTO t VALUES (1)");
     let mut ends = Vec::new();
@@ -47,12 +48,13 @@ fn with_clients(dir: &Path) -> (PgliteServer, Vec<thread::JoinHandle<String>>) {
         in_transaction.run("BEGIN; INSERT INTO t VALUES (2)");
         let mut busy = connect();
         let pid = busy.pid();
-        ends.push(thread::spawn(move || {
+        let end = thread::spawn(move || {
             let state = busy.state("SELECT count(*) FROM generate_series(1, 100000000000000)");
             // It learns of it when it asks.
             assert!(in_transaction.ask("COMMIT").is_err());
             state
-        }));
+        });
+        ends.push((way, end));
         until_running(&mut watcher, &pid, "SELECT count(*)");
     }
     // An idle one.
@@ -105,40 +107,43 @@ fn a_smart_shutdown_waits_for_clients() {
 
 #[test]
 fn a_fast_shutdown_disconnects_clients() {
-    let dir = tempfile::tempdir().unwrap();
-    let (server, clients) = with_clients(dir.path());
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("db");
+    let (server, clients) = with_clients(&dir);
     within_patience("the shutdown", move || server.shutdown(ShutdownMode::Fast)).unwrap();
-    assert_eq!(state(dir.path()), State::ShutDown);
-    for client in clients {
-        assert_eq!(client.join().unwrap(), "57P01");
+    assert_eq!(state(&dir), State::ShutDown);
+    for (way, client) in clients {
+        super::assert_ended(way, &client.join().unwrap(), "57P01");
     }
-    assert_eq!(count(dir.path()), "1");
+    assert_eq!(count(&dir), "1");
 }
 
 #[test]
 fn an_immediate_shutdown_is_recovered_from() {
-    let dir = tempfile::tempdir().unwrap();
-    let (server, clients) = with_clients(dir.path());
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("db");
+    let (server, clients) = with_clients(&dir);
     within_patience("the shutdown", move || server.shutdown(ShutdownMode::Immediate)).unwrap();
-    assert_eq!(state(dir.path()), State::InProduction);
-    for client in clients {
+    assert_eq!(state(&dir), State::InProduction);
+    for (_, client) in clients {
         // The message of SIGQUIT, if there was time for one.
         let state = client.join().unwrap();
         assert!(["57P01", "57P02", "none"].contains(&state.as_str()), "{state}");
     }
-    assert_eq!(count(dir.path()), "1");
+    assert_eq!(count(&dir), "1");
 }
 
 #[test]
 fn a_dropped_server_is_shut_down_in_bounded_time() {
-    let dir = tempfile::tempdir().unwrap();
-    let (server, clients) = with_clients(dir.path());
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("db");
+    let (server, clients) = with_clients(&dir);
     within_patience("the drop", move || drop(server));
-    assert_eq!(state(dir.path()), State::ShutDown);
-    for client in clients {
-        assert_eq!(client.join().unwrap(), "57P01");
+    assert_eq!(state(&dir), State::ShutDown);
+    for (way, client) in clients {
+        super::assert_ended(way, &client.join().unwrap(), "57P01");
     }
-    assert_eq!(count(dir.path()), "1");
+    assert_eq!(count(&dir), "1");
 }
 
 #[test]
@@ -184,7 +189,8 @@ fn closing_a_pglite_ends_its_servers_and_sessions() {
     let db = Pglite::open(dir.path()).unwrap();
     let server = db.server().unwrap();
     let (mut client, mut session) = (tcp(&server), db.connect().unwrap());
-    client.run("CREATE TABLE t (); BEGIN");
+    client.run("CREATE TABLE t ()");
+    client.run("BEGIN");
     within_patience("the close", move || db.close()).unwrap();
     assert_eq!(state(dir.path()), State::ShutDown);
     for client in [&mut client as &mut dyn Sql, &mut session] {

@@ -165,6 +165,13 @@ fn log_in(
     config.connect(NoTls)
 }
 
+/// Of a client whose session was ended. `postgres` may see that the connection is at its end before it
+/// looks at the message that says why.
+#[track_caller]
+fn assert_ended(way: Way, state: &str, expected: &str) {
+    assert!(state == expected || way != Way::Direct && state == "none", "{way:?}: {state}");
+}
+
 /// Waits until something is so.
 #[track_caller]
 fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {

@@ -150,9 +150,9 @@ fn a_prepared_transaction_outlives_its_session_and_its_server() {
     };
     let server = open();
     let mut client = tcp(&server);
+    client.run("CREATE TABLE t (i int)");
     client.run(
-        "CREATE TABLE t (i int);
-         BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION 'kept';
+        "BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION 'kept';
          BEGIN; INSERT INTO t VALUES (2); PREPARE TRANSACTION 'dropped'",
     );
     drop(client);

@@ -2,9 +2,13 @@
 
 use std::thread;
 
+use pglite_oxide::{PgliteServer, ShutdownMode};
 use postgres::NoTls;
 
-use super::{PAIRS, Reachable, Sql, WAYS, Way, eventually, tcp, until_blocked, until_running};
+use super::raw::{Raw, query};
+use super::{
+    PAIRS, Reachable, Sql, WAYS, Way, assert_ended, eventually, tcp, until_blocked, until_running,
+};
 
 /// Each would run for ever.
 const ENDLESS: [&str; 3] = [
@@ -43,8 +47,8 @@ fn a_session_terminates_another() {
             until_running(&mut *a, &pid, &sql[..6]);
             assert_eq!(a.value(&format!("SELECT pg_terminate_backend({pid}, 60000)")), "t");
             let (state, mut b) = running.join().unwrap();
-            assert_eq!(state, "57P01", "{one:?} {other:?} {sql}");
-            assert!(b.ask("SELECT 1").is_err());
+            assert_ended(other, &state, "57P01");
+            assert!(b.ask("SELECT 1").is_err(), "{one:?} {other:?} {sql}");
         }
         // Of one that does nothing.
         let mut b = reachable.connect(other);
@@ -78,7 +82,8 @@ fn a_cancel_request_comes_by_the_wire() {
 fn a_cancelled_wait_for_a_lock_gives_up_its_place() {
     let reachable = Reachable::new();
     let (mut a, mut b) = (reachable.connect(Way::Tcp), reachable.connect(Way::Direct));
-    a.run("CREATE TABLE t (); BEGIN; LOCK t");
+    a.run("CREATE TABLE t ()");
+    a.run("BEGIN; LOCK t");
     let mut waiting = tcp(&reachable.server);
     let token = waiting.cancel_token();
     let pid = waiting.pid();
@@ -105,10 +110,8 @@ const TIMEOUTS: &[(&str, &[&str], &str, bool)] = &[
 fn timeouts() {
     let reachable = Reachable::new();
     let mut holder = reachable.connect(Way::Direct);
-    holder.run(
-        "CREATE TABLE locked AS SELECT 1 AS i; SELECT pg_advisory_lock(1);
-         BEGIN; UPDATE locked SET i = 3",
-    );
+    holder.run("CREATE TABLE locked AS SELECT 1 AS i; SELECT pg_advisory_lock(1)");
+    holder.run("BEGIN; UPDATE locked SET i = 3");
     let mut watcher = reachable.connect(Way::Direct);
     for &(setting, statements, state, goes_on) in TIMEOUTS {
         for way in WAYS {
@@ -117,15 +120,61 @@ fn timeouts() {
             client.run(&format!("SET {setting} = '100ms'"));
             let (last, before) = statements.split_last().unwrap();
             before.iter().for_each(|sql| client.run(sql));
-            if *last == "idle" {
+            let answer = if *last == "idle" {
                 let gone = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}");
                 eventually("the session ends", || watcher.value(&gone) == "0");
-                assert_eq!(client.state("SELECT 1"), state, "{setting} {way:?}");
+                client.state("SELECT 1")
             } else {
-                assert_eq!(client.state(last), state, "{setting} {way:?}");
+                client.state(last)
+            };
+            match goes_on {
+                true => assert_eq!(answer, state, "{setting} {way:?}"),
+                false => assert_ended(way, &answer, state),
             }
             let after = client.ask(&format!("ROLLBACK; SET {setting} = 0; SELECT 1"));
             assert_eq!(after.is_ok(), goes_on, "{setting} {way:?}: {after:?}");
         }
     }
+}
+
+/// What a client does, who ends its session, and what it is told.
+const ENDS: &[(&str, &str, &str)] = &[
+    ("", "SELECT pg_terminate_backend({pid})", "E(FATAL 57P01) closed"),
+    ("BEGIN", "SELECT pg_terminate_backend({pid})", "C Z E(FATAL 57P01) closed"),
+    ("SELECT pg_sleep(100000)", "SELECT pg_terminate_backend({pid})", "T E(FATAL 57P01) closed"),
+    ("SET idle_session_timeout = '50ms'", "", "C Z E(FATAL 57P05) closed"),
+    ("SET idle_in_transaction_session_timeout = '50ms'; BEGIN", "", "C C Z E(FATAL 25P03) closed"),
+    ("SET transaction_timeout = '50ms'; SELECT pg_sleep(100000)", "", "C T E(FATAL 25P04) closed"),
+];
+
+#[test]
+fn clients_are_told_why_their_session_ends() {
+    let server = PgliteServer::temporary().unwrap();
+    let mut watcher = server.connect().unwrap();
+    for (sql, end, expected) in ENDS {
+        let mut client = Raw::log_in(server.local_addr().unwrap());
+        let port = client.stream.local_addr().unwrap().port();
+        let pid =
+            watcher.value(&format!("SELECT pid FROM pg_stat_activity WHERE client_port = {port}"));
+        let mut said = Vec::new();
+        if !sql.is_empty() {
+            client.send(&query(sql));
+            eventually("PostgreSQL has got it", || {
+                let last = format!(
+                    "SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND query = ''"
+                );
+                watcher.value(&last) == "0"
+            });
+        }
+        if !end.is_empty() {
+            watcher.run(&end.replace("{pid}", &pid));
+        }
+        while said.last().is_none_or(|last: &String| last.ends_with('Z')) {
+            said.push(client.transcript());
+        }
+        assert_eq!(said.join(" "), *expected, "{sql}; {end}");
+    }
+    let mut client = Raw::log_in(server.local_addr().unwrap());
+    server.shutdown(ShutdownMode::Fast).unwrap();
+    assert_eq!(client.transcript(), "E(FATAL 57P01) closed");
 }
