@@ -11,7 +11,7 @@ use wasmer::{AsStoreMut, FunctionEnv, Instance, RuntimeError, Store, Value};
 
 use super::descriptor::Descriptors;
 use super::errno::Errno;
-use super::memory::{ProcessTunables, Region};
+use super::memory::{self, ProcessTunables, Region};
 use super::resolver::Lookup;
 use super::waker::Waker;
 use super::{Kernel, calls};
@@ -170,6 +170,9 @@ impl Process {
     }
 }
 
+/// So many processes have taken enough memory for what follows to be worth while.
+const MANY: usize = 64;
+
 /// All processes of a cluster.
 #[derive(Debug, Default)]
 pub(crate) struct ProcessTable {
@@ -183,6 +186,8 @@ struct TableState {
     last_pid: i32,
     /// Threads that have not finished, of processes alive or just ended.
     threads: usize,
+    /// The most there were since memory was last given back to the host.
+    peak: usize,
 }
 
 impl ProcessTable {
@@ -199,6 +204,7 @@ impl ProcessTable {
         state.last_pid = pid;
         state.processes.insert(pid, process.clone());
         state.threads += 1;
+        state.peak = state.peak.max(state.threads);
         Ok(process)
     }
 
@@ -229,8 +235,17 @@ impl ProcessTable {
     }
 
     fn thread_finished(&self) {
-        self.lock().threads -= 1;
+        let mut state = self.lock();
+        state.threads -= 1;
+        let most_have_ended = state.peak >= MANY && state.threads <= state.peak / 4;
+        if most_have_ended {
+            state.peak = state.threads;
+        }
+        drop(state);
         self.changed.notify_all();
+        if most_have_ended {
+            memory::give_back();
+        }
     }
 
     /// Waits until every thread has finished and given back its memory; false if time ran out.

@@ -17,7 +17,25 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(task: &str, path: &Path, environment: &[(&str, &str)]) -> Process {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        let program = Command::new(std::env::current_exe().unwrap());
+        Process::spawn(program, task, path, environment)
+    }
+
+    /// With as many files as the system lets it open, which shells offer only on demand.
+    pub(crate) fn start_with_many_files(task: &str, path: &Path) -> Process {
+        let mut program = Command::new("sh");
+        program.args(["-c", "ulimit -n $(ulimit -Hn); exec \"$0\" \"$@\""]);
+        program.arg(std::env::current_exe().unwrap());
+        Process::spawn(program, task, path, &[])
+    }
+
+    fn spawn(
+        mut program: Command,
+        task: &str,
+        path: &Path,
+        environment: &[(&str, &str)],
+    ) -> Process {
+        let mut child = program
             .args(["--exact", "child::entry", "--nocapture", "--test-threads=1"])
             .env(TASK, task)
             .env(PATH, path)
@@ -68,7 +86,7 @@ impl Drop for Process {
 
 const SAID: &str = "said: ";
 
-fn say(what: impl std::fmt::Display) {
+pub(crate) fn say(what: impl std::fmt::Display) {
     println!("{SAID}{what}");
     std::io::stdout().flush().unwrap();
 }
@@ -134,11 +152,13 @@ fn entry() {
             }
             say(count().saturating_sub(before));
         }
+        "bad input" => crate::server::bad_input::run(),
+        "log of passwords" => crate::server::auth::log_of_passwords(path),
         other => panic!("no task {other}"),
     }
 }
 
-fn resident_kilobytes() -> u64 {
+pub(crate) fn resident_kilobytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()

@@ -11,6 +11,7 @@ mod limits;
 mod mount;
 mod postgres;
 mod replication;
+mod server;
 mod session;
 #[cfg(feature = "tls")]
 mod tls;
