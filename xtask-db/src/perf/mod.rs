@@ -148,17 +148,17 @@ fn run_group(
 /// In the child: `perf-child GROUP DIR MEMORY ROUNDS LENGTH`, or what groups run in processes of their own.
 pub(crate) fn child(args: &[String]) -> Result<ExitCode> {
     let [group, rest @ ..] = args else { bail!("{CHILD} needs a group") };
-    let helper: Option<fn(&[String]) -> Result<()>> = match group.as_str() {
-        start::FIRST_QUERY => Some(start::first_query),
-        serve::SERVE => Some(serve::serve),
-        sqlx::FIRST_SQLX => Some(sqlx::first_query),
-        _ => None,
-    };
-    if let Some(helper) = helper {
-        helper(rest)?;
-        return Ok(ExitCode::SUCCESS);
+    match group.as_str() {
+        start::FIRST_QUERY => start::first_query(rest)?,
+        serve::SERVE => serve::serve(rest)?,
+        sqlx::FIRST_SQLX => sqlx::first_query(rest)?,
+        _ => return measure(group, rest),
     }
-    let [dir, memory, rounds, length] = rest else {
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure(group: &str, args: &[String]) -> Result<ExitCode> {
+    let [dir, memory, rounds, length] = args else {
         bail!("{CHILD} GROUP DIR MEMORY ROUNDS {}", LENGTHS.join("|"))
     };
     let dir = Path::new(dir);
@@ -173,7 +173,7 @@ pub(crate) fn child(args: &[String]) -> Result<ExitCode> {
         sql: std::fs::read_to_string(dir.join("statements.sql"))?,
     };
     std::fs::create_dir_all(&setup.scratch)?;
-    let rows = match group.as_str() {
+    let rows = match group {
         "start" => start::measure(&setup)?,
         "trips" => trips::measure(&setup, trips::Cpus::All)?,
         "trips-pinned" => trips::measure(&setup, trips::Cpus::One)?,
