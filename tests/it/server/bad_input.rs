@@ -80,7 +80,7 @@ fn before_log_in() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("no protocol", opening(1, b"user\0postgres\0\0"), "2.0"),
         ("protocol 2.0", opening(2 << 16, &[0; 292]), "2.0"),
         ("protocol 3.2", opening(VERSION_3 + 2, b"user\0postgres\0\0"), "v R K Z"),
-        ("a protocol option", startup_with(b"user\0postgres\0_pq_.x\01\0\0"), "v R K Z"),
+        ("a protocol option", startup_with(b"user\0postgres\0_pq_.x\x001\0\0"), "v R K Z"),
         ("no user", startup_with(b"database\0postgres\0\0"), "E(FATAL 28000) closed"),
         ("no parameters", startup_with(b"\0"), "E(FATAL 28000) closed"),
         ("no end of parameters", startup_with(b"user\0postgres\0"), "E(FATAL 08P01) closed"),

@@ -120,8 +120,8 @@ impl Raw {
 /// A field of an ErrorResponse.
 fn field(body: &[u8], name: u8) -> String {
     let fields = body.split(|&byte| byte == 0);
-    let value = fields.filter(|field| field.first() == Some(&name)).map(|field| &field[1..]);
-    String::from_utf8(value.last().unwrap_or_default().to_vec()).unwrap()
+    let mut value = fields.filter(|field| field.first() == Some(&name)).map(|field| &field[1..]);
+    String::from_utf8(value.next_back().unwrap_or_default().to_vec()).unwrap()
 }
 
 /// A connection that is closed while something unread is in it ends with a reset.
