@@ -43,7 +43,7 @@ pub struct ConnectionParams {
 }
 
 impl ConnectionParams {
-    /// A URL that libpq (`psql`, Diesel, psycopg, `pgx`, ...), SQLx, `tokio-postgres` and, with `jdbc:`
+    /// A URL that libpq (`psql`, Diesel, psycopg, ...), SQLx, `tokio-postgres` and, with `jdbc:`
     /// before it, JDBC understand. It has the password in it, if there is one.
     ///
     /// User and password are parameters of the URL, because that is the one place where all of these look
