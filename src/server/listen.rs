@@ -1,5 +1,6 @@
 //! Opening the sockets that clients connect to.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -20,6 +21,15 @@ pub(super) struct Bound {
 pub(super) enum Address {
     Tcp(SocketAddr),
     Unix(SocketFile),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => address.fmt(f),
+            Address::Unix(file) => file.path().display().fmt(f),
+        }
+    }
 }
 
 /// A socket's file, which has to be removed again.

@@ -79,11 +79,25 @@ impl Listening {
     fn new(address: Address) -> Listening {
         Listening { address, id: None }
     }
+
+    fn tcp(&self) -> Option<SocketAddr> {
+        match &self.address {
+            Address::Tcp(address) => Some(*address),
+            Address::Unix(_) => None,
+        }
+    }
+
+    fn file(&self) -> Option<&listen::SocketFile> {
+        match &self.address {
+            Address::Unix(file) => Some(file),
+            Address::Tcp(_) => None,
+        }
+    }
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        if let Address::Unix(file) = &self.address {
+        if let Some(file) = self.file() {
             // It may have been removed with its directory.
             let _ = std::fs::remove_file(file.path());
         }
@@ -147,10 +161,6 @@ impl PgliteServer {
     /// [`Error::Listen`] if the address cannot be listened on, and [`Error::Config`] if other machines
     /// can reach it and the server was not built with
     /// [`allow_remote`](PgliteServerBuilder::allow_remote) and a password.
-    ///
-    /// # Panics
-    ///
-    /// Never.
     pub fn listen_tcp(&mut self, address: impl Into<SocketAddr>) -> Result<SocketAddr, Error> {
         let address = address.into();
         if !address.ip().is_loopback() && !self.allow_remote {
@@ -162,12 +172,10 @@ impl PgliteServer {
             }));
         }
         let bound = listen::tcp(address)?;
-        let listening = match &bound.address {
-            Address::Tcp(address) => *address,
-            Address::Unix(_) => address,
-        };
-        self.add(bound.listener, Listening::new(bound.address))?;
-        Ok(listening)
+        let listening = Listening::new(bound.address);
+        let address = listening.tcp().unwrap_or(address);
+        self.add(bound.listener, listening)?;
+        Ok(address)
     }
 
     /// Listens on a Unix socket `DIRECTORY/.s.PGSQL.PORT`, from now on; returns its path.
@@ -184,21 +192,14 @@ impl PgliteServer {
     ) -> Result<PathBuf, Error> {
         let bound = listen::unix(directory.as_ref(), port, self.password.is_some())?;
         let listening = Listening::new(bound.address);
-        let path = match &listening.address {
-            Address::Unix(file) => file.path(),
-            Address::Tcp(_) => PathBuf::new(),
-        };
+        let path = listening.file().map(listen::SocketFile::path).unwrap_or_default();
         self.add(bound.listener, listening)?;
         Ok(path)
     }
 
     fn add(&mut self, listener: HostListener, mut listening: Listening) -> Result<(), Error> {
         let id = self.cluster.listen(listener).map_err(|source| {
-            let address = match &listening.address {
-                Address::Tcp(address) => address.to_string(),
-                Address::Unix(file) => file.path().display().to_string(),
-            };
-            Error::Listen(ListenError::Io { address, source })
+            Error::Listen(ListenError::Io { address: listening.address.to_string(), source })
         })?;
         listening.id = Some(id);
         self.listening.push(listening);
@@ -231,10 +232,7 @@ impl PgliteServer {
 
     /// The TCP address it listens on, the first if there are several.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.listening.iter().find_map(|listening| match &listening.address {
-            Address::Tcp(address) => Some(*address),
-            Address::Unix(_) => None,
-        })
+        self.listening.iter().find_map(Listening::tcp)
     }
 
     /// The file of the Unix socket it listens on, the first if there are several.
@@ -243,10 +241,7 @@ impl PgliteServer {
     }
 
     fn socket_file(&self) -> Option<&listen::SocketFile> {
-        self.listening.iter().find_map(|listening| match &listening.address {
-            Address::Unix(file) => Some(file),
-            Address::Tcp(_) => None,
-        })
+        self.listening.iter().find_map(Listening::file)
     }
 
     /// Whether a query would succeed now: asks one, in a session of its own. False while PostgreSQL
@@ -291,8 +286,8 @@ impl PgliteServer {
     /// If PostgreSQL cannot finish its work, for example on a full disk. What was committed is safe
     /// nevertheless.
     pub fn shutdown(mut self, mode: ShutdownMode) -> Result<(), Error> {
+        self.stop_listening();
         if !self.owns_cluster {
-            self.stop_listening();
             let mut pause = Duration::from_millis(1);
             while mode == ShutdownMode::Smart && self.clients() > 0 {
                 std::thread::sleep(pause);
@@ -300,7 +295,6 @@ impl PgliteServer {
             }
             return Ok(());
         }
-        self.stop_listening();
         self.owns_cluster = false;
         self.cluster.shut_down(mode)
     }
@@ -311,14 +305,15 @@ impl PgliteServer {
     }
 
     fn stop_listening(&self) {
-        for id in self.listening.iter().filter_map(|listening| listening.id) {
-            self.cluster.stop_listening(id);
-        }
+        self.ids().for_each(|id| self.cluster.stop_listening(id));
+    }
+
+    fn ids(&self) -> impl Iterator<Item = ListenerId> {
+        self.listening.iter().filter_map(|listening| listening.id)
     }
 
     fn clients(&self) -> usize {
-        let ids = self.listening.iter().filter_map(|listening| listening.id);
-        ids.map(|id| self.cluster.clients(id)).sum()
+        self.ids().map(|id| self.cluster.clients(id)).sum()
     }
 }
 
@@ -328,9 +323,7 @@ impl Drop for PgliteServer {
         if self.owns_cluster {
             self.cluster.shut_down_in_bounded_time();
         } else {
-            for id in self.listening.iter().filter_map(|listening| listening.id) {
-                self.cluster.disconnect(id);
-            }
+            self.ids().for_each(|id| self.cluster.disconnect(id));
         }
     }
 }

@@ -228,9 +228,12 @@ fn control_c_reaches_the_command_once() {
         .chain(this("count"))
         .map(|word| format!("'{word}'"))
         .collect();
+    // Without `exec` the shell would wait, and dash then dies of the SIGINT itself.
+    let command = format!("exec {}", words.join(" "));
     // `script` makes a terminal, and what it reads is what is typed there.
     let mut child = Command::new("script")
-        .args(["-q", "-e", "-c", &words.join(" "), "/dev/null"])
+        .args(["-q", "-e", "-c", &command, "/dev/null"])
+        .env("SHELL", "/bin/sh")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
