@@ -11,6 +11,10 @@ pub(super) const LINE_PREFIX: &str = "%e %p ";
 /// How messages begin that come before logging is set up.
 const EARLY: &str = "postgres: ";
 
+/// How PostgreSQL names the socket that only the kernel knows. As information it would send users looking
+/// for a file that does not exist.
+const INNER_SOCKET: &str = "listening on Unix socket \"/tmp/";
+
 /// Lines kept.
 const KEPT: usize = 100;
 
@@ -109,7 +113,9 @@ impl Line {
                 tracing::error!(target: "postgres", sqlstate, "{}", self.text());
             }
             "WARNING" => tracing::warn!(target: "postgres", sqlstate, "{message}"),
-            level if level.starts_with("DEBUG") => tracing::debug!(target: "postgres", "{message}"),
+            level if level.starts_with("DEBUG") || message.starts_with(INNER_SOCKET) => {
+                tracing::debug!(target: "postgres", "{message}");
+            }
             _ => tracing::info!(target: "postgres", "{}", self.text()),
         }
     }

@@ -84,9 +84,9 @@ pub(super) fn measure(setup: &Setup, cpus: Cpus) -> Result<Vec<Row>> {
     drop(sides);
 
     let time = through_session(setup)?;
-    rows.push(
-        Row::micros(group, "point select through the library's Session", time).target("<= 15 us"),
-    );
+    let row = Row::micros(group, "point select through the library's Session", time);
+    // With more it is mostly a measurement of waking up, see `Cpus`.
+    rows.push(if cpus == Cpus::One { row.target("<= 15 us") } else { row });
     Ok(rows)
 }
 
