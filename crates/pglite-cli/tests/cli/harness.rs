@@ -12,8 +12,9 @@ use tempfile::{NamedTempFile, TempDir};
 
 /// `pglite` with these arguments, and no settings of another server around.
 pub(crate) fn pglite<S: AsRef<OsStr>>(args: &[S]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pglite"));
-    command.args(args);
+    // What runs the tests may ignore signals, as nohup does, and `pglite` would go on with that.
+    let mut command = Command::new("env");
+    command.arg("--default-signal=HUP,INT,QUIT,TERM").arg(env!("CARGO_BIN_EXE_pglite")).args(args);
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         let of_postgres = name.starts_with("PG") && !name.starts_with("PGLITE_OXIDE");
