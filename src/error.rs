@@ -5,7 +5,9 @@ mod lifecycle;
 mod sqlstate;
 
 pub use self::db::{DbError, ErrorPosition, Severity};
-pub use self::lifecycle::{AssetsError, ConfigError, DataDirError, ListenError, StartError};
+pub use self::lifecycle::{
+    AssetsError, ConfigError, DataDirError, ListenError, SnapshotError, StartError,
+};
 pub use self::sqlstate::SqlState;
 
 use std::error::Error as StdError;
@@ -85,6 +87,8 @@ pub enum Error {
     Config(ConfigError),
     /// A socket for clients cannot be opened.
     Listen(ListenError),
+    /// No snapshot can be taken of the database now.
+    Snapshot(SnapshotError),
 }
 
 impl Error {
@@ -157,6 +161,7 @@ impl fmt::Display for Error {
             Error::Assets(error) => error.fmt(f),
             Error::Config(error) => error.fmt(f),
             Error::Listen(error) => error.fmt(f),
+            Error::Snapshot(error) => error.fmt(f),
         }
     }
 }
@@ -173,6 +178,7 @@ impl StdError for Error {
             Error::Assets(error) => error.source(),
             Error::Config(error) => error.source(),
             Error::Listen(error) => error.source(),
+            Error::Snapshot(error) => error.source(),
             _ => None,
         }
     }

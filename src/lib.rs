@@ -61,6 +61,8 @@ mod kernel;
 mod options;
 mod pglite;
 mod server;
+mod snapshot;
+mod template;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "tokio-postgres")]
@@ -78,6 +80,7 @@ pub use options::MountAccess;
 pub use pglite::{Pglite, PgliteBuilder};
 pub use postgres_types as types;
 pub use server::{ConnectionParams, PgliteServer, PgliteServerBuilder};
+pub use snapshot::Snapshot;
 #[cfg(feature = "tls")]
 pub use tls::Tls;
 #[cfg(feature = "tokio-postgres")]
@@ -90,6 +93,7 @@ pub use tokio_client::TokioConnection;
 #[doc = include_str!("../docs/server.md")]
 #[doc = include_str!("../docs/options.md")]
 #[doc = include_str!("../docs/data-safety.md")]
+#[doc = include_str!("../docs/testing.md")]
 #[doc = include_str!("../docs/errors.md")]
 #[doc = include_str!("../docs/types.md")]
 struct Pages;

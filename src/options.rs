@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::assets::Runtime;
 use crate::client::{ConnectOptions, Session};
-use crate::cluster::{Access, Cluster, HostMount, RESERVED_PATHS, StartOptions, Storage};
+use crate::cluster::{Access, Cluster, HostMount, Image, RESERVED_PATHS, StartOptions, Storage};
 use crate::error::{ConfigError, Error, SqlState};
+use crate::template::{self, Kind};
 
 /// The database that every cluster has.
 pub(crate) const DEFAULT_DATABASE: &str = "postgres";
@@ -161,7 +162,7 @@ macro_rules! option_methods {
 pub(crate) use option_methods;
 
 /// What a server adds to the start of a cluster.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServerStart {
     /// Of the listeners; the first server's is what `SHOW port` says.
     pub(crate) port: Option<u16>,
@@ -178,13 +179,50 @@ pub(crate) struct Opened {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) session: Session,
     pub(crate) access: Access,
+    pub(crate) runtime: Arc<Runtime>,
 }
 
 impl Options {
-    /// Starts the cluster, makes the database if it is missing, and connects.
+    /// A running cluster with the database that the options ask for, and a session on it.
     pub(crate) fn open(&self, server: &ServerStart) -> Result<Opened, Error> {
         self.check()?;
         let runtime = Runtime::load(self.cache_dir.as_deref()).map_err(Error::Assets)?;
+        let Some(kind) = self.kind(server) else { return self.start(server, runtime) };
+        let from_image = |image: &Image| {
+            let (cluster, session) = Cluster::from_image(&runtime, image)?;
+            Ok(Opened { cluster, session, access: self.access(), runtime: runtime.clone() })
+        };
+        template::start_or_make(kind, from_image, || {
+            let mut opened = self.start(server, runtime.clone())?;
+            let image = opened.cluster.capture(&mut opened.session);
+            if let Err(error) = &image {
+                tracing::debug!("no image of a new temporary database: {error}");
+            }
+            Ok((opened, image.ok()))
+        })
+    }
+
+    /// What new temporary databases like this one have in common. None if they have anything of their
+    /// own: files of the host, or a server's port and password.
+    fn kind(&self, server: &ServerStart) -> Option<Kind> {
+        let alike =
+            self.path.is_none() && self.mounts.is_empty() && *server == ServerStart::default();
+        alike.then(|| Kind {
+            database: self.database.clone(),
+            user: self.user.clone(),
+            encoding: self.encoding.clone(),
+            locale: self.locale.clone(),
+            settings: self.settings.clone(),
+            memory_limit: self.memory_limit,
+        })
+    }
+
+    fn access(&self) -> Access {
+        Access { user: self.user.clone(), database: self.database.clone() }
+    }
+
+    /// Starts the cluster, makes the database if it is missing, and connects.
+    fn start(&self, server: &ServerStart, runtime: Arc<Runtime>) -> Result<Opened, Error> {
         let storage = match &self.path {
             Some(path) => Storage::Directory(path),
             None => Storage::Temporary { limit: self.memory_limit },
@@ -215,8 +253,8 @@ impl Options {
         if let Some(password) = &server.password {
             set_password(&mut session, password)?;
         }
-        let access = Access { user: self.user.clone(), database: self.database.clone() };
-        Ok(Opened { cluster: Arc::new(cluster), session, access })
+        let cluster = Arc::new(cluster);
+        Ok(Opened { cluster, session, access: self.access(), runtime })
     }
 
     fn check(&self) -> Result<(), Error> {

@@ -6,11 +6,13 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::assets::Runtime;
 use crate::client::Session;
 use crate::cluster::{Access, Cluster, ShutdownMode};
 use crate::error::Error;
 use crate::options::{Opened, Options, ServerStart, option_methods};
 use crate::server::PgliteServer;
+use crate::snapshot::Snapshot;
 
 /// A PostgreSQL database that runs inside this process, and a session on it.
 ///
@@ -41,6 +43,7 @@ pub struct Pglite {
     session: Session,
     cluster: Arc<Cluster>,
     access: Access,
+    runtime: Arc<Runtime>,
 }
 
 impl Pglite {
@@ -163,6 +166,55 @@ impl Pglite {
         PgliteServer::attach(self.cluster.clone(), self.access.clone())
     }
 
+    pub(crate) fn from_parts(
+        session: Session,
+        cluster: Arc<Cluster>,
+        access: Access,
+        runtime: Arc<Runtime>,
+    ) -> Pglite {
+        Pglite { session, cluster, access, runtime }
+    }
+
+    /// This temporary database at this moment, to start further databases from.
+    ///
+    /// PostgreSQL stands still for some milliseconds: its background processes end, and are started again.
+    /// What costs time is what has changed since the snapshot that this database was started from, if it
+    /// was.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Snapshot`] in a transaction, while there are other sessions, and for a database in a
+    /// directory.
+    pub fn snapshot(&mut self) -> Result<Snapshot, Error> {
+        let image = self.cluster.capture(&mut self.session)?;
+        Ok(Snapshot::new(image, self.runtime.clone(), self.access.clone()))
+    }
+
+    /// A copy of this temporary database, which goes its own way: [`snapshot`](Pglite::snapshot) and
+    /// [`start`](Snapshot::start) in one.
+    ///
+    /// # Errors
+    ///
+    /// Those of the two.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pglite_oxide::Pglite;
+    ///
+    /// # fn main() -> Result<(), pglite_oxide::Error> {
+    /// let mut db = Pglite::temporary()?;
+    /// db.exec("CREATE TABLE item (id int)")?;
+    /// let mut copy = db.fork()?;
+    /// copy.exec("DROP TABLE item")?;
+    /// assert_eq!(db.query("SELECT id FROM item", &[])?.len(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fork(&mut self) -> Result<Pglite, Error> {
+        self.snapshot()?.start()
+    }
+
     #[cfg(feature = "tokio-postgres")]
     pub(crate) fn access(&self) -> &Access {
         &self.access
@@ -176,6 +228,9 @@ impl Pglite {
     /// If PostgreSQL cannot finish its work, for example on a full disk. What was committed is safe
     /// nevertheless.
     pub fn close(mut self) -> Result<(), Error> {
+        if self.cluster.end_unseen() {
+            return Ok(());
+        }
         // A session that has broken already is no reason not to shut down.
         let _ = self.session.close();
         self.cluster.shut_down(ShutdownMode::Fast)
@@ -236,8 +291,9 @@ impl PgliteBuilder {
     /// As [`Pglite::open`]; [`Error::Config`] if options cannot be used, and [`Error::Db`] if PostgreSQL
     /// refuses the session (no such role).
     pub fn open(self) -> Result<Pglite, Error> {
-        let Opened { cluster, session, access } = self.options.open(&ServerStart::default())?;
-        Ok(Pglite { session, cluster, access })
+        let Opened { cluster, session, access, runtime } =
+            self.options.open(&ServerStart::default())?;
+        Ok(Pglite { session, cluster, access, runtime })
     }
 }
 

@@ -43,6 +43,8 @@ PGLITE(process_wait) extern int32_t k_process_wait(int32_t pid, int32_t *status)
 PGLITE(process_sleep) extern void k_process_sleep(void);
 PGLITE(process_wake) extern void k_process_wake(int32_t pid);
 PGLITE(process_yield) extern void k_process_yield(void);
+/* Whether this process was made from an image and has not asked yet; then 16 bytes about it, a PglCopy. Or minus an error. */
+PGLITE(process_copy) extern int32_t k_process_copy(void *copy);
 /* syncfs(2): all that was written to the file system of this file is on stable storage on return. */
 PGLITE(fd_sync_file_system) extern int32_t k_fd_sync_file_system(int32_t fd);
 /* Binds to a name in the cluster's own space of listeners; clients in this host process connect to it. */
@@ -84,5 +86,8 @@ extern void pgl_dispatch_signals(void); /* runs the handlers of pending, unmaske
 extern void pgl_process_start(void);	/* makes this instance known to the kernel */
 extern void *pgl_window_main(size_t size);	/* zeroed room for the main shared memory segment, or NULL */
 _Noreturn extern void pgl_terminate(int status);	/* ends the process with a wait status */
+
+/* No wait status: the instance was left by pgl_park(), and is entered again at pgl_unpark. */
+#define PGL_PARKED	(1 << 16)
 
 #endif

@@ -7,6 +7,7 @@
  */
 #include <sys/types.h>
 #include <sys/wait.h>
+#include <alloca.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -18,8 +19,12 @@ static jmp_buf process_frame;
 static int	wait_status;
 static pid_t my_pid;
 
+/* What lies above this on the stack stays: there may be pointers to it. */
+static char *parked_at;
+
 extern int	__main_void(void);
 extern void pgl_child_main(void);
+extern void pgl_unpark_main(void);
 
 int
 pgl_result(int32_t error)
@@ -52,7 +57,14 @@ child_body(void)
 	exit(0);
 }
 
-/* Both return the wait status, as waitpid(2) encodes it. */
+static void
+unpark_body(void)
+{
+	pgl_unpark_main();
+	exit(0);
+}
+
+/* All return the wait status, as waitpid(2) encodes it, or PGL_PARKED. */
 __attribute__((export_name("pgl_main"))) int
 pgl_main(void)
 {
@@ -63,6 +75,32 @@ __attribute__((export_name("pgl_child"))) int
 pgl_child(void)
 {
 	return run(child_body);
+}
+
+/* The frames of the first park are gone, but what they keep in memory must not be written over. */
+__attribute__((export_name("pgl_unpark"))) int
+pgl_unpark(void)
+{
+	size_t		above = (char *) __builtin_frame_address(0) - parked_at;
+	volatile char *kept = alloca(above + 64);
+
+	kept[0] = 0;
+	return run(unpark_body);
+}
+
+_Noreturn void
+pgl_park(void)
+{
+	if (!parked_at)
+		parked_at = __builtin_frame_address(0);
+	pgl_terminate(PGL_PARKED);
+}
+
+/* Whether this process was made from an image, asked for the first time. */
+int
+pgl_is_copy(void *copy)
+{
+	return k_process_copy(copy) > 0;
 }
 
 _Noreturn void

@@ -66,7 +66,12 @@ dispatch(void)
 		if (handler == SIG_DFL)
 		{
 			if (default_action_ignores(signal))
+			{
+				/* By which the kernel asks for a call, at which it does what it has to. */
+				if (signal == SIGCONT)
+					k_process_yield();
 				continue;
+			}
 			pgl_terminate(signal);
 		}
 		masked |= BIT(signal) | (uint32_t) actions[signal].sa_mask;

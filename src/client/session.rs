@@ -103,7 +103,7 @@ pub struct Session {
     pub(super) backend_pid: i32,
     pub(super) secret: i32,
     canceller: Arc<dyn Cancel>,
-    parameters: HashMap<String, String>,
+    pub(super) parameters: HashMap<String, String>,
     pub(super) notices: Notices,
     pub(super) notifications: VecDeque<Notification>,
     pub(super) types: TypeCache,

@@ -13,7 +13,7 @@ use crate::error::Error;
 /// questions could look like one.
 const MAX_DEPTH: usize = 64;
 
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct TypeCache {
     types: HashMap<Oid, (Type, Format)>,
 }

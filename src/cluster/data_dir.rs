@@ -156,7 +156,7 @@ fn make(path: &Path, template: &Tree) -> io::Result<()> {
     sync_dir(path)?;
     let copy = HostDir::open(path)?;
     copy_tree(template, &copy).map_err(io::Error::from)?;
-    identity::renew(path)?;
+    identity::renew(&copy, "/", identity::new_identifier())?;
     sync_file_system(path, &copy)?;
     fs::remove_file(path.join(INCOMPLETE))?;
     sync_dir(path)?;

@@ -5,10 +5,10 @@
 //! the end of the struct) and in the first page of each WAL segment (`xlp_sysid`):
 //! src/include/catalog/pg_control.h and src/include/access/xlog_internal.h of PostgreSQL.
 
-use std::fs;
-use std::io;
-use std::path::Path;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::kernel::fs::{File, FileKind, FileSystem, OpenOptions};
 
 /// Offset of `xlp_sysid` in `XLogLongPageHeaderData`.
 const WAL_IDENTIFIER: usize = 24;
@@ -16,30 +16,55 @@ const WAL_IDENTIFIER: usize = 24;
 /// `sizeof(ControlFileData)` is somewhere in between.
 const CONTROL_SIZES: std::ops::Range<usize> = 200..512;
 
-/// Gives the closed database in `path` an identifier of its own.
-pub(super) fn renew(path: &Path) -> io::Result<()> {
-    let new = identifier();
-    let control = path.join("global/pg_control");
-    let mut bytes = fs::read(&control)?;
+/// Gives the database in the directory `path` an identifier. No process may use it.
+pub(super) fn renew(files: &dyn FileSystem, path: &str, new: u64) -> io::Result<()> {
+    let open = OpenOptions { read: true, write: true, ..OpenOptions::default() };
+    let control = files.open(&format!("{path}/global/pg_control"), open)?;
+    let mut bytes = read(control.as_ref(), CONTROL_SIZES.end)?;
     let old = replace_in_control(&mut bytes, new)
         .ok_or_else(|| io::Error::other("pg_control of the template is not as expected"))?;
-    fs::write(&control, bytes)?;
+    write(control.as_ref(), &bytes)?;
 
-    for entry in fs::read_dir(path.join("pg_wal"))? {
-        let entry = entry?;
-        if !entry.file_type()?.is_file() {
+    let wal = format!("{path}/pg_wal");
+    let list = OpenOptions { read: true, directory: true, ..OpenOptions::default() };
+    for entry in files.open(&wal, list)?.read_dir()? {
+        if entry.kind != FileKind::Regular {
             continue;
         }
-        let mut bytes = fs::read(entry.path())?;
-        if replace_in_wal(&mut bytes, old, new) {
-            fs::write(entry.path(), bytes)?;
+        let segment = files.open(&format!("{wal}/{}", entry.name), open)?;
+        let mut header = read(segment.as_ref(), WAL_IDENTIFIER + 8)?;
+        if replace_in_wal(&mut header, old, new) {
+            write(segment.as_ref(), &header)?;
         }
     }
     Ok(())
 }
 
+/// The first bytes of a file, up to `len`.
+fn read(file: &dyn File, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0u8; len];
+    let mut filled = 0;
+    loop {
+        let rest = &mut bytes[filled..];
+        let read = file.read_at(&mut [IoSliceMut::new(rest)], filled as u64)?;
+        filled += read;
+        if read == 0 || filled == len {
+            bytes.truncate(filled);
+            return Ok(bytes);
+        }
+    }
+}
+
+fn write(file: &dyn File, bytes: &[u8]) -> io::Result<()> {
+    let mut written = 0;
+    while written < bytes.len() {
+        written += file.write_at(&[IoSlice::new(&bytes[written..])], written as u64)?;
+    }
+    Ok(())
+}
+
 /// As in `BootStrapXLOG`: seconds, microseconds and something of the process; here random bits.
-fn identifier() -> u64 {
+pub(super) fn new_identifier() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut random = [0u8; 8];
     // Without randomness the time alone still differs from the template's.

@@ -3,6 +3,7 @@
 mod data_dir;
 mod hba;
 mod identity;
+mod image;
 mod log;
 #[cfg(test)]
 mod tests;
@@ -21,11 +22,15 @@ use crate::kernel::fs::{FileSystem, HostDir, Namespace, OpenOptions, Tree, copy_
 use crate::kernel::process::{Process, signal};
 use crate::kernel::{HostListener, Kernel, ListenerId, Stdio};
 
+pub(crate) use self::image::Image;
+
 use self::data_dir::DirLock;
+use self::image::MemoryFiles;
 use self::log::Log;
 
 /// Where the guest finds things.
 const DATA_DIR: &str = "/pgdata";
+const WAL_DIR: &str = "/pgdata/pg_wal";
 const PROGRAM: &str = "/pglite/bin/postgres";
 const SOCKET_DIR: &str = "/tmp";
 /// Files of this run that settings name, in memory.
@@ -116,6 +121,8 @@ pub(crate) struct Cluster {
     lock: Mutex<Option<DirLock>>,
     /// The data directory was made just now.
     is_new: bool,
+    /// If they are in memory.
+    files: Option<MemoryFiles>,
 }
 
 impl Cluster {
@@ -126,34 +133,45 @@ impl Cluster {
         options: &StartOptions<'_>,
     ) -> Result<Cluster, Error> {
         let limited = matches!(storage, Storage::Temporary { limit: Some(_) });
-        let (files, lock, is_new): (Arc<dyn FileSystem>, _, _) = match storage {
-            Storage::Temporary { limit } => {
-                (Arc::new(runtime.template.clone_with_capacity(limit)), None, true)
-            }
-            Storage::Directory(path) => {
-                let opened = data_dir::open(path, &runtime.template)?;
-                (Arc::new(opened.files), Some(opened.lock), opened.is_new)
-            }
-        };
-        let temporary = lock.is_none();
         let failed = |errno| {
             Error::Start(StartError::new(format!(
                 "the file system cannot be put together: {errno}"
             )))
         };
-        if options.require_password {
-            hba::require_password(files.as_ref(), &runtime.template).map_err(failed)?;
-        }
-        let mut namespace = namespace(runtime, files, options.files).map_err(failed)?;
-        if limited {
-            mount_wal(&mut namespace, runtime).map_err(failed)?;
-        }
-        for mount in options.mounts {
-            add_mount(&mut namespace, mount)?;
-        }
-        let environment = vec!["LC_ALL=C".into(), "HOME=/".into()];
+        let require_password = |data: &dyn FileSystem| match options.require_password {
+            true => hba::require_password(data, &runtime.template).map_err(failed),
+            false => Ok(()),
+        };
+        let root = Arc::new(root(options.files).map_err(failed)?);
+        let (namespace, files, lock, is_new) = match storage {
+            Storage::Temporary { limit } => {
+                let data = runtime.template.clone_with_capacity(limit);
+                require_password(&data)?;
+                let wal = limited.then(|| wal(runtime)).transpose().map_err(failed)?;
+                let files = MemoryFiles {
+                    root,
+                    data: Arc::new(data),
+                    wal: wal.map(Arc::new),
+                    limit,
+                    mounts: options.mounts.to_vec(),
+                };
+                (files.namespace(runtime)?, Some(files), None, true)
+            }
+            Storage::Directory(path) => {
+                let opened = data_dir::open(path, &runtime.template)?;
+                require_password(&opened.files)?;
+                let mut namespace =
+                    namespace(runtime, root, Arc::new(opened.files)).map_err(failed)?;
+                for mount in options.mounts {
+                    add_mount(&mut namespace, mount)?;
+                }
+                (namespace, None, Some(opened.lock), opened.is_new)
+            }
+        };
+        let temporary = lock.is_none();
         let namespace = Arc::new(namespace);
-        let kernel = Kernel::new(&runtime.engine, &runtime.module, namespace.clone(), environment);
+        let kernel =
+            Kernel::new(&runtime.engine, &runtime.module, namespace.clone(), environment());
         let port = options.port.unwrap_or(DEFAULT_PORT);
         let log = Log::new();
         let sink = log.clone();
@@ -166,7 +184,8 @@ impl Cluster {
                 Error::Start(StartError::new("its first process cannot be made").with_source(error))
             })?;
         let socket = format!("{SOCKET_DIR}/.s.PGSQL.{port}");
-        let cluster = Cluster { kernel, postmaster, socket, log, lock: Mutex::new(lock), is_new };
+        let lock = Mutex::new(lock);
+        let cluster = Cluster { kernel, postmaster, socket, log, lock, is_new, files };
         cluster.wait_ready()?;
         if !temporary {
             // What is not in the data directory or a mount is in memory: a tablespace or an exported
@@ -298,6 +317,12 @@ impl Cluster {
         }
     }
 
+    /// Ends a cluster of which nothing stays, and whose postmaster has not been needed; false if it is
+    /// another.
+    pub(crate) fn end_unseen(&self) -> bool {
+        self.files.is_some() && self.postmaster.is_dormant() && self.kill()
+    }
+
     /// A fast shutdown that becomes harder if it takes long.
     pub(crate) fn shut_down_in_bounded_time(&self) {
         for (signal, timeout) in [(signal::INT, DROP_TIMEOUT), (signal::QUIT, IMMEDIATE_TIMEOUT)] {
@@ -328,30 +353,39 @@ impl Drop for Cluster {
     }
 }
 
-fn namespace(
-    runtime: &Runtime,
-    data: Arc<dyn FileSystem>,
-    run_files: &[(String, Vec<u8>)],
-) -> Result<Namespace, Errno> {
+fn environment() -> Vec<String> {
+    vec!["LC_ALL=C".into(), "HOME=/".into()]
+}
+
+/// What is in no other part of the guest's tree.
+fn root(run_files: &[(String, Vec<u8>)]) -> Result<Tree, Errno> {
     let root = Tree::new();
     root.create_dir(SOCKET_DIR)?;
     root.create_dir(RUN_DIR)?;
     for (path, contents) in run_files {
         write_file(&root, path, contents)?;
     }
-    let mut namespace = Namespace::new(Arc::new(root));
+    Ok(root)
+}
+
+fn namespace(
+    runtime: &Runtime,
+    root: Arc<Tree>,
+    data: Arc<dyn FileSystem>,
+) -> Result<Namespace, Errno> {
+    let mut namespace = Namespace::new(root);
     namespace.mount_devices()?;
     namespace.mount("/pglite", Arc::new(runtime.installation.clone_tree()), true)?;
     namespace.mount(DATA_DIR, data, false)?;
     Ok(namespace)
 }
 
-/// Keeps the write-ahead log of a limited database out of the limit: without room for it Postgres cannot
+/// The write-ahead log of a limited database is kept out of the limit: without room for it Postgres cannot
 /// even roll back, and panics.
-fn mount_wal(namespace: &mut Namespace, runtime: &Runtime) -> Result<(), Errno> {
+fn wal(runtime: &Runtime) -> Result<Tree, Errno> {
     let wal = Tree::new();
     copy_subtree(&runtime.template, "/pg_wal", &wal)?;
-    namespace.mount(&format!("{DATA_DIR}/pg_wal"), Arc::new(wal), false)
+    Ok(wal)
 }
 
 fn add_mount(namespace: &mut Namespace, mount: &HostMount) -> Result<(), Error> {
@@ -387,6 +421,9 @@ fn arguments(
         arguments.push("-c".to_owned());
         arguments.push(format!("{name}={value}"));
     };
+    // First, so that what is wrong with the others is logged in the form that is read here; and again
+    // below, so that no other has the last word.
+    set("log_line_prefix", log::LINE_PREFIX);
     if temporary {
         // Nothing of it outlives the process: there is no disk to wait for.
         set("fsync", "off");

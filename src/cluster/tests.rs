@@ -29,9 +29,25 @@ fn connect(cluster: &Arc<Cluster>) -> Result<Session, Error> {
 #[test]
 fn a_backend_that_crashes_ends_all_sessions_and_loses_nothing() {
     let cluster = start();
-    let mut bystander = connect(&cluster).unwrap();
+    let bystander = connect(&cluster).unwrap();
+    lose_nothing_in_a_crash(&cluster, bystander);
+}
+
+/// Its log is another system's than that of the image, from the first page on that is replayed.
+#[test]
+fn a_copy_of_a_cluster_recovers_too() {
+    let original = start();
+    let mut session = connect(&original).unwrap();
+    session.exec("CREATE TABLE earlier AS SELECT * FROM generate_series(1, 10000)").unwrap();
+    let image = original.capture(&mut session).unwrap();
+    let runtime = Runtime::load(None).unwrap();
+    let (copy, bystander) = Cluster::from_image(&runtime, &image).unwrap();
+    lose_nothing_in_a_crash(&copy, bystander);
+}
+
+fn lose_nothing_in_a_crash(cluster: &Arc<Cluster>, mut bystander: Session) {
     bystander.exec("CREATE TABLE kept AS SELECT 42 AS answer").unwrap();
-    let mut victim = connect(&cluster).unwrap();
+    let mut victim = connect(cluster).unwrap();
     let process = cluster.kernel.process(victim.backend_pid()).unwrap();
     let busy = std::thread::spawn(move || {
         victim.exec("SELECT count(*) FROM generate_series(1, 1000000000000)").unwrap_err()
@@ -53,7 +69,7 @@ fn a_backend_that_crashes_ends_all_sessions_and_loses_nothing() {
     assert_eq!(error.sqlstate(), Some(&SqlState::CRASH_SHUTDOWN), "{error}");
 
     let mut again = loop {
-        match connect(&cluster) {
+        match connect(cluster) {
             Ok(session) => break session,
             Err(error) => assert!(begin.elapsed() < DEADLINE, "no session any more: {error}"),
         }

@@ -141,6 +141,14 @@ pub(crate) struct Descriptors(Vec<Option<Arc<Open>>>);
 const MAX_DESCRIPTORS: usize = 1024;
 
 impl Descriptors {
+    pub(crate) fn from_entries(entries: Vec<Option<Arc<Open>>>) -> Descriptors {
+        Descriptors(entries)
+    }
+
+    pub(crate) fn entries(&self) -> &[Option<Arc<Open>>] {
+        &self.0
+    }
+
     pub(crate) fn get(&self, fd: i32) -> Result<&Arc<Open>, Errno> {
         usize::try_from(fd).ok().and_then(|index| self.0.get(index)?.as_ref()).ok_or(Errno::BADF)
     }

@@ -255,6 +255,14 @@ impl Listeners {
         self.lock().get(name)?.upgrade()
     }
 
+    /// What a listener is bound to.
+    pub(crate) fn name(&self, listener: &Arc<Listener>) -> Option<String> {
+        let listener = Arc::downgrade(listener);
+        let listeners = self.lock();
+        let found = listeners.iter().find(|(_, other)| other.ptr_eq(&listener));
+        found.map(|(name, _)| name.clone())
+    }
+
     /// All that are open, to act on without the lock.
     fn all(&self) -> Vec<Arc<Listener>> {
         self.lock().values().filter_map(Weak::upgrade).collect()

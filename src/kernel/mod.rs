@@ -12,8 +12,10 @@ pub(crate) mod errno;
 pub(crate) mod features;
 mod fork;
 pub(crate) mod fs;
+mod image;
 mod listener;
 mod memory;
+mod park;
 pub(crate) mod process;
 mod readiness;
 mod resolver;
@@ -27,19 +29,19 @@ mod window;
 
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use wasmer::{Engine, Module};
 
 pub(crate) use self::listener::{HostListener, ListenerId};
+pub(crate) use self::park::{CaptureError, ClusterImage, CopyFacts};
 
 use self::console::{Console, LineSink};
 use self::descriptor::{Descriptors, Kind, Open};
-use self::fork::ForkImage;
 use self::fs::{FileSystem, OpenOptions};
 use self::listener::Listeners;
-use self::process::{Process, ProcessTable, WaitStatus, signal};
+use self::process::{Process, ProcessTable, WaitStatus};
 use self::socket::Peer;
 use self::timer::Timers;
 use self::window::Window;
@@ -58,7 +60,8 @@ pub(crate) struct Kernel {
     started: Instant,
     window: OnceLock<Window>,
     processes: ProcessTable,
-    fork_image: Mutex<Option<ForkImage>>,
+    /// What a cluster that was made from an image does not share with its original.
+    copy: Option<CopyFacts>,
     listeners: Listeners,
     timers: Timers,
 }
@@ -85,12 +88,21 @@ impl Kernel {
         files: Arc<dyn FileSystem>,
         environment: Vec<String>,
     ) -> Arc<Kernel> {
+        Arc::new(Kernel::make(engine, module, files, environment))
+    }
+
+    fn make(
+        engine: &Engine,
+        module: &Module,
+        files: Arc<dyn FileSystem>,
+        environment: Vec<String>,
+    ) -> Kernel {
         // Globals of a store are numbered in the order of the module's own: it imports none.
         let exception_global = match module.info().exports.get("pgl_longjmp_exception") {
             Some(wasmer::ExportIndex::Global(index)) => Some(index.as_u32() as usize),
             _ => None,
         };
-        Arc::new(Kernel {
+        Kernel {
             engine: engine.clone(),
             module: module.clone(),
             exception_global,
@@ -99,10 +111,10 @@ impl Kernel {
             started: Instant::now(),
             window: OnceLock::new(),
             processes: ProcessTable::default(),
-            fork_image: Mutex::new(None),
+            copy: None,
             listeners: Listeners::default(),
             timers: Timers::default(),
-        })
+        }
     }
 
     /// Starts the cluster's first process with these arguments (the first names the program).
@@ -125,13 +137,29 @@ impl Kernel {
 
     /// Connects to a local listener of the guest.
     pub(crate) fn connect(&self, name: &str) -> io::Result<UnixStream> {
-        self.listeners.connect(name, Peer::Program)
+        let stream = self.listeners.connect(name, Peer::Program)?;
+        self.awaken_all();
+        Ok(stream)
+    }
+
+    /// Whether there are processes that are only images so far.
+    pub(crate) fn has_dormant(&self) -> bool {
+        self.processes.all().iter().any(|process| process.is_dormant())
+    }
+
+    /// Starts the processes that are only images so far.
+    pub(crate) fn awaken_all(&self) {
+        for process in self.processes.all() {
+            process.awaken();
+        }
     }
 
     /// Serves a listening socket of the host, too, by the guest's local listener of that name: the guest
     /// accepts its clients as if they had connected to that name.
     pub(crate) fn attach(&self, name: &str, socket: HostListener) -> io::Result<ListenerId> {
-        self.listeners.attach(name, socket)
+        let id = self.listeners.attach(name, socket)?;
+        self.awaken_all();
+        Ok(id)
     }
 
     /// Closes a host's listener. Connections that came through it go on.
@@ -177,7 +205,7 @@ impl Kernel {
             // Again and again: a process may have been forking.
             for process in self.processes.all() {
                 if process.status().is_none() {
-                    process.raise(signal::KILL);
+                    process.kill();
                     if begin.elapsed() > KILL_GRACE {
                         process.execute();
                     }

@@ -11,7 +11,9 @@ use wasmer::{AsStoreMut, FunctionEnv, Instance, RuntimeError, Store, Value};
 
 use super::descriptor::Descriptors;
 use super::errno::Errno;
+use super::image::Base;
 use super::memory::{self, ProcessTunables, Region};
+use super::park::{Dormant, Parking, ProcessImage};
 use super::resolver::Lookup;
 use super::waker::Waker;
 use super::{Kernel, calls};
@@ -22,6 +24,10 @@ pub(crate) mod signal {
     pub(crate) const KILL: i32 = 9;
     pub(crate) const SEGV: i32 = 11;
     pub(crate) const CHILD: i32 = 17;
+    /// What it means, to look around, is all that is used of it: see `Process::ask_to_share_window`.
+    pub(crate) const CONTINUE: i32 = 18;
+    /// To leave the instance, see `park.rs`.
+    pub(crate) const STOP: i32 = 20;
     pub(crate) const INT: i32 = 2;
     pub(crate) const QUIT: i32 = 3;
     pub(crate) const TERM: i32 = 15;
@@ -61,12 +67,21 @@ pub(crate) struct Process {
     status: Mutex<Option<WaitStatus>>,
     /// Who has the thread, and whether it is to end: see [`Process::execute`].
     state: AtomicU8,
+    /// What its memory is mapped from.
+    base: Mutex<Option<Arc<Base>>>,
+    pub(super) parking: Parking,
+    /// An image, as long as it has no instance and no thread yet.
+    dormant: Mutex<Option<Dormant>>,
+    /// Made from an image, and has not yet asked what it must not share with the original.
+    is_fresh_copy: AtomicBool,
 }
 
 /// The thread is in the kernel, where it may use the guest's memory.
 const IN_KERNEL: u8 = 1;
 /// The process is to end at once.
 const DOOMED: u8 = 2;
+/// The window has to be shared, see `Window::share`.
+const SHARE_WINDOW: u8 = 4;
 
 /// Everything a kernel call can reach: the state of the process that makes it.
 pub(crate) struct Context {
@@ -92,16 +107,22 @@ impl Process {
             status: Mutex::new(None),
             // Until its instance has been made.
             state: AtomicU8::new(IN_KERNEL),
+            base: Mutex::new(None),
+            parking: Parking::default(),
+            dormant: Mutex::new(None),
+            is_fresh_copy: AtomicBool::new(false),
         }))
     }
 
     /// At the start of a kernel call: `EINTR` if the process is to end, and must not touch its memory.
-    pub(crate) fn enter_kernel(&self) -> Result<(), Errno> {
-        if self.state.fetch_or(IN_KERNEL, Ordering::SeqCst) & DOOMED != 0 {
+    /// Returns whether it has to share its window first.
+    pub(crate) fn enter_kernel(&self) -> Result<bool, Errno> {
+        let state = self.state.fetch_or(IN_KERNEL, Ordering::SeqCst);
+        if state & DOOMED != 0 {
             self.leave_kernel();
             return Err(Errno::INTR);
         }
-        Ok(())
+        Ok(state & SHARE_WINDOW != 0)
     }
 
     /// At its end.
@@ -134,6 +155,70 @@ impl Process {
         self.state.load(Ordering::SeqCst) & DOOMED != 0
     }
 
+    /// Asks the process to share its window at its next kernel call, and sees to it that one comes soon.
+    pub(super) fn ask_to_share_window(&self) {
+        self.state.fetch_or(SHARE_WINDOW, Ordering::SeqCst);
+        self.raise(signal::CONTINUE);
+    }
+
+    /// Whether a signal is pending.
+    pub(super) fn is_pending(&self, signal: i32) -> bool {
+        let words = lock(&self.words);
+        let pending = words.as_ref().and_then(|words| words.region.atomic(words.pending).ok());
+        pending.is_some_and(|pending| pending.load(Ordering::SeqCst) & (1 << signal) != 0)
+    }
+
+    /// The memory of a process that has told of its signal words.
+    pub(super) fn region(&self) -> Option<Arc<Region>> {
+        lock(&self.words).as_ref().map(|words| words.region.clone())
+    }
+
+    /// The first time, whether it was made from an image.
+    pub(super) fn take_fresh_copy(&self) -> bool {
+        self.is_fresh_copy.swap(false, Ordering::Relaxed)
+    }
+
+    /// Ends a wait of the process, or the next.
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
+        self.awaken();
+    }
+
+    /// Starts a process that is only an image so far.
+    pub(crate) fn awaken(&self) {
+        if let Some(dormant) = lock(&self.dormant).take() {
+            dormant.start();
+        }
+    }
+
+    pub(super) fn sleep_as(&self, dormant: Dormant) {
+        *lock(&self.dormant) = Some(dormant);
+    }
+
+    pub(super) fn dormant_image(&self) -> Option<Arc<ProcessImage>> {
+        lock(&self.dormant).as_ref().map(Dormant::image)
+    }
+
+    pub(crate) fn is_dormant(&self) -> bool {
+        lock(&self.dormant).is_some()
+    }
+
+    /// Ends a process that was never more than an image; false if it is one that runs.
+    fn bury(&self) -> bool {
+        let dormant = lock(&self.dormant).take();
+        if dormant.is_some() {
+            *lock(&self.status) = Some(WaitStatus::killed_by(signal::KILL));
+        }
+        dormant.is_some()
+    }
+
+    /// As SIGKILL, which would start a process that is only an image.
+    pub(super) fn kill(&self) {
+        if !self.bury() {
+            self.raise(signal::KILL);
+        }
+    }
+
     /// The process tells where the kernel shall announce signals.
     pub(crate) fn set_signal_words(&self, region: Arc<Region>, pending: u32, interrupt: u32) {
         *lock(&self.words) = Some(SignalWords { region, pending, interrupt });
@@ -162,7 +247,7 @@ impl Process {
             None => *lock(&self.early) |= 1 << signal,
         }
         drop(words);
-        self.waker.wake();
+        self.wake();
     }
 
     pub(crate) fn status(&self) -> Option<WaitStatus> {
@@ -190,6 +275,13 @@ struct TableState {
     peak: usize,
 }
 
+impl TableState {
+    fn thread_started(&mut self) {
+        self.threads += 1;
+        self.peak = self.peak.max(self.threads);
+    }
+}
+
 impl ProcessTable {
     fn lock(&self) -> MutexGuard<'_, TableState> {
         lock(&self.state)
@@ -203,9 +295,30 @@ impl ProcessTable {
         let process = Process::new(pid, parent)?;
         state.last_pid = pid;
         state.processes.insert(pid, process.clone());
-        state.threads += 1;
-        state.peak = state.peak.max(state.threads);
+        state.thread_started();
         Ok(process)
+    }
+
+    /// A process of an image, without a thread.
+    pub(super) fn insert_copy(&self, pid: i32, parent: i32) -> io::Result<Arc<Process>> {
+        let process = Process::new(pid, parent)?;
+        process.is_fresh_copy.store(true, Ordering::Relaxed);
+        let mut state = self.lock();
+        state.last_pid = state.last_pid.max(pid);
+        state.processes.insert(pid, process.clone());
+        Ok(process)
+    }
+
+    pub(super) fn last_pid(&self) -> i32 {
+        self.lock().last_pid
+    }
+
+    pub(super) fn set_last_pid(&self, pid: i32) {
+        self.lock().last_pid = pid;
+    }
+
+    fn thread_started(&self) {
+        self.lock().thread_started();
     }
 
     pub(crate) fn get(&self, pid: i32) -> Option<Arc<Process>> {
@@ -287,7 +400,21 @@ enum Origin {
     Fresh,
     /// A parent's memory (in place already) and its globals.
     Fork { globals: Vec<u128> },
+    /// The same of a process that has left its instance.
+    Image { globals: Vec<u128> },
 }
+
+impl Origin {
+    fn globals(&self) -> Option<&[u128]> {
+        match self {
+            Origin::Fresh => None,
+            Origin::Fork { globals } | Origin::Image { globals } => Some(globals),
+        }
+    }
+}
+
+/// `PGL_PARKED` in assets/wasix/pglite.h: the instance was left, to be entered again.
+const PARKED: i32 = 1 << 16;
 
 /// Starts the first process of a cluster.
 pub(crate) fn start(
@@ -318,14 +445,14 @@ pub(crate) fn fork(parent: &Context, globals: Vec<u128>) -> io::Result<i32> {
     let region = {
         // Held so that no signal is announced in memory that is just being remapped.
         let _words = lock(&parent.process.words);
-        let mut image = lock(&kernel.fork_image);
-        super::fork::copy_memory(parent.process.pid, &parent.region, window, &mut image)?
+        super::fork::copy_memory(&parent.region, window, &mut lock(&parent.process.base))?
     };
     if let Some(words) = lock(&parent.process.words).as_ref() {
         // The parent's signals are not the child's.
         region.write_u32(words.pending, 0).map_err(|_| io::Error::other("bad signal words"))?;
     }
     let process = kernel.processes.insert(parent.process.pid)?;
+    *lock(&process.base) = lock(&parent.process.base).clone();
     let pid = process.pid;
     let context = Context {
         kernel: kernel.clone(),
@@ -341,9 +468,44 @@ pub(crate) fn fork(parent: &Context, globals: Vec<u128>) -> io::Result<i32> {
     Ok(pid)
 }
 
+/// Starts the thread of a process that was made from an image.
+pub(super) fn start_copy(context: Context, image: &ProcessImage) -> io::Result<()> {
+    *lock(&context.process.base) = image.memory.base();
+    context.kernel.processes.thread_started();
+    spawn_thread(context, Origin::Image { globals: image.globals.clone() })
+}
+
+/// Starts the thread of a process that makes its memory itself, when what it needs of others is there.
+pub(super) fn start_copy_later(
+    kernel: Arc<Kernel>,
+    process: Arc<Process>,
+    image: impl FnOnce() -> io::Result<(Context, Vec<u128>, Option<Arc<Base>>)> + Send + 'static,
+) {
+    kernel.processes.thread_started();
+    let spawned = spawn(kernel, process, move |end| match image() {
+        Ok((context, globals, base)) => {
+            *lock(&context.process.base) = base;
+            run(context, Origin::Image { globals }, end);
+        }
+        Err(error) => {
+            tracing::error!(target: "pglite_oxide::kernel", "cannot start a process: {error}");
+        }
+    });
+    if let Err(error) = spawned {
+        tracing::error!(target: "pglite_oxide::kernel", "cannot start a process: {error}");
+    }
+}
+
 fn spawn_thread(context: Context, origin: Origin) -> io::Result<()> {
-    let kernel = context.kernel.clone();
-    let process = context.process.clone();
+    let (kernel, process) = (context.kernel.clone(), context.process.clone());
+    spawn(kernel, process, move |end| run(context, origin, end))
+}
+
+fn spawn(
+    kernel: Arc<Kernel>,
+    process: Arc<Process>,
+    body: impl FnOnce(End) + Send + 'static,
+) -> io::Result<()> {
     let spawned = std::thread::Builder::new()
         .name(format!("postgres {}", process.pid))
         // Kernel calls run on this stack; the guest has its own.
@@ -353,8 +515,7 @@ fn spawn_thread(context: Context, origin: Origin) -> io::Result<()> {
             let process = process.clone();
             move || {
                 process.waker.attach_current_thread();
-                let end = End { kernel, process, status: WaitStatus::killed_by(signal::ABORT) };
-                run(context, origin, end);
+                body(End { kernel, process, status: WaitStatus::killed_by(signal::ABORT) });
             }
         });
     if let Err(error) = spawned {
@@ -395,7 +556,7 @@ impl Drop for End {
 }
 
 fn run(context: Context, origin: Origin, mut end: End) {
-    let inherited = Arc::new(AtomicBool::new(matches!(origin, Origin::Fork { .. })));
+    let inherited = Arc::new(AtomicBool::new(origin.globals().is_some()));
     let mut engine = context.kernel.engine.clone();
     engine.set_tunables(ProcessTunables::new(context.region.clone(), inherited.clone()));
     let mut store = Store::new(engine);
@@ -409,16 +570,24 @@ fn run(context: Context, origin: Origin, mut end: End) {
             return;
         }
     };
-    if let Origin::Fork { globals } = &origin {
+    if let Some(globals) = origin.globals() {
         restore_globals(&mut store, &kernel, globals);
         inherited.store(false, Ordering::Relaxed);
     }
     end.process.leave_kernel();
-    let result = match origin {
+    let mut result = match origin {
         Origin::Fresh => call(&mut store, &instance, "_initialize")
             .and_then(|_| call(&mut store, &instance, "pgl_main")),
         Origin::Fork { .. } => call(&mut store, &instance, "pgl_child"),
+        Origin::Image { .. } => call(&mut store, &instance, "pgl_unpark"),
     };
+    while matches!(result, Ok(PARKED)) {
+        let globals = store.objects_mut().as_sys_mut().as_u128_globals();
+        result = match park(env.as_mut(&mut store), globals) {
+            true => call(&mut store, &instance, "pgl_unpark"),
+            false => Ok(signal::KILL),
+        };
+    }
     end.status = match result {
         Ok(status) => WaitStatus(status),
         Err(_) if end.process.is_doomed() => WaitStatus::killed_by(signal::KILL),
@@ -438,9 +607,40 @@ fn run(context: Context, origin: Origin, mut end: End) {
         }
     };
     // Sockets and pipes close before the parent hears of it, as on Unix.
-    env.as_mut(&mut store).descriptors = Descriptors::default();
+    let context = env.as_mut(&mut store);
+    context.descriptors = Descriptors::default();
+    if context.kernel.has_dormant() {
+        // It may be the last chance: the memory goes.
+        share_window(context);
+    }
     end.publish();
     drop(store);
+}
+
+/// Stays out of the instance until the process is released (true) or killed.
+fn park(context: &mut Context, globals: Vec<u128>) -> bool {
+    let process = context.process.clone();
+    let image = ProcessImage::capture(context, &mut lock(&process.base), globals);
+    process.parking.begin(image);
+    while process.parking.is_held() {
+        if process.is_doomed() || process.is_pending(signal::KILL) {
+            return false;
+        }
+        process.waker.sleep();
+    }
+    // A wake-up that was for the guest may have been used up here.
+    process.waker.wake();
+    true
+}
+
+/// Makes the window of a cluster's one process one that others can map.
+pub(super) fn share_window(context: &mut Context) {
+    context.process.state.fetch_and(!SHARE_WINDOW, Ordering::SeqCst);
+    if let Some(window) = context.kernel.window.get()
+        && let Err(error) = window.share(&context.region)
+    {
+        tracing::error!(target: "pglite_oxide::kernel", "the window cannot be shared: {error}");
+    }
 }
 
 fn call(store: &mut Store, instance: &Instance, name: &str) -> Result<i32, RuntimeError> {

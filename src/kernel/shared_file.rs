@@ -1,8 +1,11 @@
 //! Anonymous files in memory, the backing of windows and of process images.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 
 /// A file of `len` zero bytes that has no name and takes no room until it is written.
 pub(crate) fn create(name: &str, len: usize) -> io::Result<OwnedFd> {
@@ -48,4 +51,50 @@ fn open(name: &str) -> io::Result<OwnedFd> {
     }
     // SAFETY: a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Copies what is not a hole of a range of a file to another that is empty, where it begins at `place`.
+pub(crate) fn copy_range(
+    from: &OwnedFd,
+    to: &OwnedFd,
+    range: Range<usize>,
+    place: usize,
+) -> io::Result<()> {
+    let (source, target) = (File::from(from.try_clone()?), File::from(to.try_clone()?));
+    let mut buffer = vec![0u8; 256 << 10];
+    let (start, end, place) = (range.start as u64, range.end as u64, place as u64);
+    let mut offset = start;
+    while let Some(data) = next_data(from, offset)?.filter(|data| data.start < end) {
+        offset = data.start;
+        let data_end = data.end.min(end);
+        while offset < data_end {
+            let len = buffer.len().min((data_end - offset) as usize);
+            source.read_exact_at(&mut buffer[..len], offset)?;
+            target.write_all_at(&buffer[..len], offset - start + place)?;
+            offset += len as u64;
+        }
+    }
+    Ok(())
+}
+
+/// The next part of a file, from `offset` on, that is not a hole.
+#[cfg(target_os = "linux")]
+fn next_data(file: &OwnedFd, offset: u64) -> io::Result<Option<Range<u64>>> {
+    let seek = |offset: u64, whence| {
+        // SAFETY: no pointers.
+        let at = unsafe { libc::lseek(file.as_raw_fd(), offset as libc::off_t, whence) };
+        if at < 0 { Err(io::Error::last_os_error()) } else { Ok(at as u64) }
+    };
+    match seek(offset, libc::SEEK_DATA) {
+        Ok(start) => Ok(Some(start..seek(start, libc::SEEK_HOLE)?)),
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Without a way to ask, everything is data.
+#[cfg(not(target_os = "linux"))]
+fn next_data(file: &OwnedFd, offset: u64) -> io::Result<Option<Range<u64>>> {
+    let len = File::from(file.try_clone()?).metadata()?.len();
+    Ok((offset < len).then_some(offset..len))
 }

@@ -81,6 +81,11 @@ impl Connection {
         }
     }
 
+    /// Whether the program that embeds the cluster is at the other end.
+    pub(crate) fn is_of_program(&self) -> bool {
+        self.peer == Peer::Program
+    }
+
     /// Who the peer is; `ENOTSUP` where the host does not know.
     pub(crate) fn identity(&self) -> Result<Identity, Errno> {
         match self.peer {

@@ -27,6 +27,8 @@ enum Action {
     Raise(i32),
     /// Ends a process that has not ended by itself after SIGKILL.
     Execute,
+    /// Starts a process that is only an image so far.
+    Awaken,
 }
 
 /// How long a killed process has to end by itself, and how long until the next look at one in a kernel
@@ -37,7 +39,7 @@ impl Timers {
     /// Sets the interval timer of a process, or with `None` switches it off.
     pub(crate) fn set(kernel: &Arc<Kernel>, pid: i32, signal: i32, delay: Option<Duration>) {
         let mut state = kernel.timers.lock();
-        state.due.retain(|(_, owner, action)| *owner != pid || *action == Action::Execute);
+        state.due.retain(|(_, owner, action)| *owner != pid || !matches!(action, Action::Raise(_)));
         if let Some(delay) = delay {
             add(kernel, &mut state, pid, Action::Raise(signal), delay);
         }
@@ -46,6 +48,11 @@ impl Timers {
     /// A process has been killed: sees to it that it ends.
     pub(crate) fn execute(kernel: &Arc<Kernel>, pid: i32) {
         add(kernel, &mut kernel.timers.lock(), pid, Action::Execute, GRACE);
+    }
+
+    /// A process shall not be a mere image for longer than this.
+    pub(crate) fn awaken(kernel: &Arc<Kernel>, pid: i32, delay: Duration) {
+        add(kernel, &mut kernel.timers.lock(), pid, Action::Awaken, delay);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -92,6 +99,7 @@ fn run(kernel: &Weak<Kernel>) {
                     drop(state);
                     match (kernel.processes.get(pid), action) {
                         (Some(process), Action::Raise(signal)) => process.raise(signal),
+                        (Some(process), Action::Awaken) => process.awaken(),
                         (Some(process), Action::Execute) if !process.execute() => {
                             Timers::execute(&kernel, pid);
                         }

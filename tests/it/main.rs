@@ -13,6 +13,7 @@ mod postgres;
 mod replication;
 mod server;
 mod session;
+mod snapshot;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(not(feature = "tls"))]

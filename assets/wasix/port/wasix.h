@@ -6,6 +6,22 @@
 extern void pgl_dispatch_signals(void);
 extern int	pgl_spawn(void);
 
+/* Leaving an instance and going on, see patch 0008. A copy is told what it must not share with its original. */
+typedef struct PglCopy
+{
+	int			session;		/* the pid of its one session */
+	int			cancel_key;		/* and that session's key */
+	unsigned long long system_identifier;
+} PglCopy;
+
+extern void pgl_park(void) __attribute__((noreturn));
+extern int	pgl_is_copy(PglCopy *copy); /* at most once true in each copy */
+extern void pgl_unpark_session(void);
+extern void pgl_unpark_postmaster(void);
+extern void pgl_refresh_postmaster(int session, int cancel_key);
+extern void pgl_refresh_random(void);
+extern void pgl_refresh_system_identifier(unsigned long long identifier);
+
 /*
  * Wasmer's LLVM back end drops atomic.fence, but keeps atomic accesses in order (both against the
  * hardware and the optimiser): a full barrier is an atomic exchange on a word of our own.  On x86 a

@@ -18,7 +18,7 @@ mod tls;
 use wasmer::{Function, FunctionEnv, FunctionEnvMut, Imports, Store};
 
 use super::errno::Errno;
-use super::process::Context;
+use super::process::{Context, share_window};
 
 type CallResult = Result<(), Errno>;
 
@@ -34,7 +34,9 @@ fn in_kernel<T>(
     context: &mut Context,
     call: impl FnOnce(&mut Context) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
-    context.process.enter_kernel()?;
+    if context.process.enter_kernel()? {
+        share_window(context);
+    }
     let result = call(context);
     context.process.leave_kernel();
     result

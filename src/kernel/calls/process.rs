@@ -65,6 +65,17 @@ pub(super) fn proc_raise_interval(
 }
 
 /// See assets/wasix/pglite.h, also for the next.
+fn process_copy(context: &mut Context, copy: u32) -> Result<i32, Errno> {
+    let Some(facts) = context.kernel.copy.as_ref() else { return Ok(0) };
+    if !context.process.take_fresh_copy() {
+        return Ok(0);
+    }
+    context.region.write_u32(copy, facts.session as u32)?;
+    context.region.write_u32(copy + 4, facts.cancel_key as u32)?;
+    context.region.write_u64(copy + 8, facts.system_identifier)?;
+    Ok(1)
+}
+
 pub(super) fn process_init(context: &mut Context, pending: u32, interrupt: u32) -> CallResult {
     context.region.atomic(pending)?;
     context.region.atomic(interrupt)?;
@@ -110,14 +121,24 @@ pub(super) fn define(store: &mut Store, env: &FunctionEnv<Context>, imports: &mu
             }
         }))
     };
-    // The rest uses no memory of the guest.
-    let sleep = |env: FunctionEnvMut<'_, Context>| env.data().process.waker.sleep();
+    let sleep = |mut env: FunctionEnvMut<'_, Context>| {
+        let _ = in_kernel(env.data_mut(), |_| Ok(()));
+        // Uses no memory of the guest.
+        env.data().process.waker.sleep();
+    };
     let wake = |env: FunctionEnvMut<'_, Context>, pid: i32| {
         if let Some(process) = env.data().kernel.processes.get(pid) {
-            process.waker.wake();
+            process.wake();
         }
     };
-    let give_way = |_: FunctionEnvMut<'_, Context>| std::thread::yield_now();
+    let give_way = |mut env: FunctionEnvMut<'_, Context>| {
+        let _ = in_kernel(env.data_mut(), |_| Ok(()));
+        std::thread::yield_now();
+    };
+    let copy = |mut env: FunctionEnvMut<'_, Context>, copy: u32| -> i32 {
+        number(in_kernel(env.data_mut(), |context| process_copy(context, copy)))
+    };
+    imports.define("pglite", "process_copy", Function::new_typed_with_env(store, env, copy));
     imports.define("pglite", "process_spawn", Function::new_typed_with_env(store, env, spawn));
     imports.define("pglite", "process_wait", Function::new_typed_with_env(store, env, wait));
     imports.define("pglite", "process_sleep", Function::new_typed_with_env(store, env, sleep));

@@ -39,6 +39,7 @@ pub(super) fn measure(setup: &Setup) -> Result<Vec<Row>> {
     rows.push(Row::millis(GROUP, name, warm).target("<= 220 ms"));
 
     rows.extend(in_process(setup)?);
+    rows.extend(forks(setup)?);
     rows.extend(persistent(setup)?);
     Ok(rows)
 }
@@ -94,6 +95,56 @@ fn in_process(setup: &Setup) -> Result<Vec<Row>> {
             .native_time(median(&mut native_closes)),
     );
     Ok(rows)
+}
+
+/// Copies of a database that has been migrated and has data.
+fn forks(setup: &Setup) -> Result<Vec<Row>> {
+    let mut db = builder(setup).open()?;
+    db.exec(
+        "DO $$ BEGIN
+             FOR t IN 1..50 LOOP
+                 EXECUTE format('CREATE TABLE t%s (a int, b int, c text, d timestamptz DEFAULT now())', t);
+                 EXECUTE format('CREATE INDEX ON t%s (a)', t);
+                 EXECUTE format('CREATE INDEX ON t%s (b)', t);
+                 EXECUTE format('CREATE INDEX ON t%s (c)', t);
+                 EXECUTE format('CREATE INDEX ON t%s (d)', t);
+                 EXECUTE format('INSERT INTO t%s SELECT i, i, i::text FROM generate_series(1, 2000) i', t);
+             END LOOP;
+         END $$",
+    )?;
+    let (mut snapshots, mut starts, mut forks, mut drops) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..setup.repeats(IN_PROCESS) {
+        let (time, snapshot) = timed(|| Ok(db.snapshot()?))?;
+        snapshots.push(time);
+        let (time, copy) = timed(|| {
+            let mut copy = snapshot.start()?;
+            select_1(&mut copy)?;
+            Ok(copy)
+        })?;
+        starts.push(time);
+        let (time, ()) = timed(|| {
+            drop(copy);
+            Ok(())
+        })?;
+        drops.push(time);
+        let mut copy = snapshot.start()?;
+        let (time, _) = timed(|| {
+            let mut fork = copy.fork()?;
+            fork.query_one("SELECT c FROM t7 WHERE a = 1000", &[])?;
+            Ok(fork)
+        })?;
+        forks.push(time);
+    }
+    let row = |what: &str, times: &mut Vec<Duration>| {
+        Row::millis(GROUP, format!("50 tables, 200 indexes, 100,000 rows: {what}"), median(times))
+    };
+    Ok(vec![
+        row("snapshot", &mut snapshots),
+        row("start of a snapshot + SELECT 1", &mut starts).target("<= 2 ms"),
+        row("drop of that", &mut drops),
+        row("fork of a fork + point select", &mut forks).target("<= 2 ms"),
+    ])
 }
 
 fn persistent(setup: &Setup) -> Result<Vec<Row>> {

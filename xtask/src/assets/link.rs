@@ -17,6 +17,7 @@ const REQUIRED_EXPORTS: &[&str] = &[
     "longjmp_args",
     "memory",
     "pgl_child",
+    "pgl_unpark",
     "pgl_main",
 ];
 

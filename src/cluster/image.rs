@@ -1,0 +1,129 @@
+//! Images of clusters whose files are in memory, and clusters made from them.
+
+use std::sync::{Arc, Mutex};
+
+use crate::assets::Runtime;
+use crate::client::{Session, SessionState};
+use crate::error::{Error, SnapshotError, StartError};
+use crate::kernel::errno::Errno;
+use crate::kernel::fs::{Namespace, Tree};
+use crate::kernel::{CaptureError, ClusterImage, CopyFacts, Kernel};
+
+use super::log::Log;
+use super::{Cluster, DATA_DIR, HostMount, WAL_DIR, add_mount, identity};
+
+/// The files of a cluster that are in memory.
+#[derive(Debug)]
+pub(super) struct MemoryFiles {
+    /// `/`, with what is in no other.
+    pub(super) root: Arc<Tree>,
+    pub(super) data: Arc<Tree>,
+    /// The log, if it is not in `data`.
+    pub(super) wal: Option<Arc<Tree>>,
+    /// Bytes that may be written to `data`.
+    pub(super) limit: Option<u64>,
+    pub(super) mounts: Vec<HostMount>,
+}
+
+impl MemoryFiles {
+    /// The same files, from now on apart from these.
+    fn copy(&self) -> MemoryFiles {
+        MemoryFiles {
+            root: Arc::new(self.root.clone_tree()),
+            data: Arc::new(self.data.clone_with_capacity(self.limit)),
+            wal: self.wal.as_ref().map(|wal| Arc::new(wal.clone_tree())),
+            limit: self.limit,
+            mounts: self.mounts.clone(),
+        }
+    }
+
+    /// The guest's tree.
+    pub(super) fn namespace(&self, runtime: &Runtime) -> Result<Namespace, Error> {
+        let failed = |errno: Errno| {
+            let reason = format!("the file system cannot be put together: {errno}");
+            Error::Start(StartError::new(reason))
+        };
+        let mut namespace =
+            super::namespace(runtime, self.root.clone(), self.data.clone()).map_err(failed)?;
+        if let Some(wal) = &self.wal {
+            namespace.mount(WAL_DIR, wal.clone(), false).map_err(failed)?;
+        }
+        for mount in &self.mounts {
+            add_mount(&mut namespace, mount)?;
+        }
+        Ok(namespace)
+    }
+}
+
+/// A cluster and its one session at one moment.
+#[derive(Debug)]
+pub(crate) struct Image {
+    processes: Arc<ClusterImage>,
+    files: MemoryFiles,
+    session: SessionState,
+    socket: String,
+}
+
+impl Cluster {
+    /// An image of this cluster. The session must be the only one, and idle.
+    pub(crate) fn capture(&self, session: &mut Session) -> Result<Image, Error> {
+        let failed = |error| Err(Error::Snapshot(error));
+        let Some(files) = &self.files else { return failed(SnapshotError::Persistent) };
+        let state = session.state()?;
+        let captured =
+            self.kernel.capture(&self.postmaster, session.backend_pid(), || files.copy());
+        match captured {
+            Ok((processes, files)) => Ok(Image {
+                processes: Arc::new(processes),
+                files,
+                session: state,
+                socket: self.socket.clone(),
+            }),
+            Err(CaptureError::Busy(pids)) => failed(SnapshotError::Busy { pids }),
+            Err(CaptureError::Io(error)) => failed(SnapshotError::Io(error)),
+            Err(CaptureError::Ended) => {
+                Err(Error::Closed { cause: self.log.first_fatal().map(Box::new) })
+            }
+        }
+    }
+
+    /// A cluster that begins where the image was taken, and its session.
+    pub(crate) fn from_image(
+        runtime: &Runtime,
+        image: &Image,
+    ) -> Result<(Arc<Cluster>, Session), Error> {
+        let failed =
+            |error| Error::Start(StartError::new("the image cannot be started").with_source(error));
+        let files = image.files.copy();
+        let namespace = Arc::new(files.namespace(runtime)?);
+        let system_identifier = identity::new_identifier();
+        identity::renew(namespace.as_ref(), DATA_DIR, system_identifier).map_err(failed)?;
+        let mut key = [0u8; 4];
+        getrandom::fill(&mut key).map_err(|error| failed(std::io::Error::other(error)))?;
+        let cancel_key = i32::from_le_bytes(key);
+        let log = Log::new();
+        let sink = log.clone();
+        let restored = Kernel::restore(
+            &runtime.engine,
+            &runtime.module,
+            namespace,
+            super::environment(),
+            &image.processes,
+            Box::new(move |line| sink.push(line)),
+            CopyFacts { session: image.session.backend_pid(), cancel_key, system_identifier },
+        )
+        .map_err(failed)?;
+        let cluster = Arc::new(Cluster {
+            kernel: restored.kernel,
+            postmaster: restored.postmaster,
+            socket: image.socket.clone(),
+            log,
+            lock: Mutex::new(None),
+            is_new: true,
+            files: Some(files),
+        });
+        let session =
+            Session::resume(restored.stream, &image.session, cancel_key, cluster.canceller())?;
+        Ok((cluster, session))
+    }
+}

@@ -1,0 +1,316 @@
+//! Memory at one moment, to make more of it.
+//!
+//! On Linux an image is an anonymous file, its base, that memory is mapped from copy-on-write, and the
+//! pages that have changed since. A page that is anonymous in the page map of a memory that was mapped
+//! from a base is one that has changed, so a further image of it costs as much as it has changed.
+//! Elsewhere, or where the page map cannot be read, an image is all pages that are not zero.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, OnceLock};
+
+use super::memory::Region;
+use super::shared_file;
+
+pub(crate) const PAGE: usize = 4096;
+
+/// More changed pages than this, and a new base is cheaper than copying them for every memory to come.
+const MAX_CHANGED_PAGES: usize = 256;
+
+/// Pages in a file, at the offsets that they have in memory.
+#[derive(Debug)]
+pub(crate) struct Base {
+    fd: OwnedFd,
+    len: usize,
+}
+
+/// Parts of a memory at one moment.
+#[derive(Debug)]
+pub(crate) struct MemoryImage {
+    ranges: Vec<Range<usize>>,
+    base: Option<Arc<Base>>,
+    /// Offsets of pages that differ from the base, and their contents one after the other.
+    changed: Vec<usize>,
+    contents: Vec<u8>,
+}
+
+impl MemoryImage {
+    /// An image of these ranges, which begin and end with pages. `base` is what they are mapped from,
+    /// before and after.
+    ///
+    /// The guest whose memory it is must not run, and the kernel must not use that memory.
+    pub(crate) fn capture(
+        region: &Region,
+        ranges: Vec<Range<usize>>,
+        base: &mut Option<Arc<Base>>,
+    ) -> io::Result<MemoryImage> {
+        let Some(page_map) = page_map() else {
+            *base = None;
+            return MemoryImage::of_pages(region, ranges);
+        };
+        let mut current = match base {
+            Some(current) => current.clone(),
+            None => Base::capture(region, &ranges, page_map, None)?,
+        };
+        for _ in 0..2 {
+            *base = Some(current.clone());
+            let mut changed = Vec::new();
+            for range in &ranges {
+                pages(page_map, region, range, |offset, entry| {
+                    if is_anonymous(entry) {
+                        changed.push(offset);
+                    }
+                    Ok(())
+                })?;
+            }
+            if changed.len() <= MAX_CHANGED_PAGES {
+                let mut contents = Vec::with_capacity(changed.len() * PAGE);
+                for offset in &changed {
+                    contents.extend_from_slice(page(region, *offset)?);
+                }
+                return Ok(MemoryImage { ranges, base: Some(current), changed, contents });
+            }
+            current = Base::capture(region, &ranges, page_map, Some(&current))?;
+        }
+        Err(io::Error::other("a memory changes while its image is taken"))
+    }
+
+    fn of_pages(region: &Region, ranges: Vec<Range<usize>>) -> io::Result<MemoryImage> {
+        let mut image =
+            MemoryImage { ranges, base: None, changed: Vec::new(), contents: Vec::new() };
+        for offset in image.ranges.iter().flat_map(|range| range.clone().step_by(PAGE)) {
+            let page = page(region, offset)?;
+            if page.iter().any(|byte| *byte != 0) {
+                image.changed.push(offset);
+                image.contents.extend_from_slice(page);
+            }
+        }
+        Ok(image)
+    }
+
+    /// An image of the contents of a file, of which a copy is made: a window's.
+    pub(crate) fn of_file(file: &OwnedFd, range: Range<usize>) -> io::Result<MemoryImage> {
+        let fd = shared_file::create("pglite-image", range.end)?;
+        shared_file::copy_range(file, &fd, 0..range.len(), range.start)?;
+        let base = Arc::new(Base { fd, len: range.end });
+        Ok(MemoryImage {
+            ranges: vec![range],
+            base: Some(base),
+            changed: Vec::new(),
+            contents: Vec::new(),
+        })
+    }
+
+    /// What a memory is mapped from that was made from this image.
+    pub(crate) fn base(&self) -> Option<Arc<Base>> {
+        self.base.clone()
+    }
+
+    /// Gives a memory these contents.
+    ///
+    /// # Safety
+    /// No reference into the memory may be alive, and compiled code must not run in it.
+    pub(crate) unsafe fn restore(&self, region: &Region) -> io::Result<()> {
+        if let Some(base) = &self.base {
+            for range in &self.ranges {
+                // SAFETY: the caller's promise.
+                unsafe { base.map_into(region, range)? };
+            }
+        }
+        for (offset, page) in self.changed.iter().zip(self.contents.chunks_exact(PAGE)) {
+            region.write(*offset as u32, page).map_err(|_| out_of_range())?;
+        }
+        Ok(())
+    }
+}
+
+impl Base {
+    /// The pages of a memory, which was mapped from another base if it was mapped; it is mapped from this
+    /// one afterwards.
+    fn capture(
+        region: &Region,
+        ranges: &[Range<usize>],
+        page_map: &File,
+        before: Option<&Base>,
+    ) -> io::Result<Arc<Base>> {
+        let len = region.len();
+        let base = Base { fd: shared_file::create("pglite-image", len)?, len };
+        let file = File::from(base.fd.try_clone()?);
+        for range in ranges {
+            if let Some(before) = before {
+                // Pages that this memory has not touched since are in no page map.
+                shared_file::copy_range(&before.fd, &base.fd, range.clone(), range.start)?;
+            }
+            pages(page_map, region, range, |offset, entry| {
+                if !is_anonymous(entry) {
+                    return Ok(());
+                }
+                let page = page(region, offset)?;
+                if before.is_some() || page.iter().any(|byte| *byte != 0) {
+                    file.write_all_at(page, offset as u64)?;
+                }
+                Ok(())
+            })?;
+        }
+        for range in ranges {
+            // SAFETY: the guest does not run, and the kernel keeps no reference into its memory, as who
+            // called `MemoryImage::capture` promised. Contents stay the same.
+            unsafe { base.map_into(region, range)? };
+        }
+        Ok(Arc::new(base))
+    }
+
+    /// # Safety
+    /// As [`Region::map_file`].
+    unsafe fn map_into(&self, region: &Region, range: &Range<usize>) -> io::Result<()> {
+        // Memory that has grown since has pages that the base has not: they count as changed.
+        let end = range.end.min(self.len);
+        let Some(len) = end.checked_sub(range.start) else { return Ok(()) };
+        // SAFETY: the caller's promise.
+        unsafe { region.map_file(range.start, len, self.fd.as_raw_fd(), range.start, false) }
+    }
+
+    /// Copies what the base has of a range to a file that begins with that range.
+    pub(crate) fn copy_to(&self, file: &OwnedFd, range: &Range<usize>) -> io::Result<()> {
+        shared_file::copy_range(&self.fd, file, range.clone(), 0)
+    }
+}
+
+/// Offsets of the pages of a range that have been written since the memory was mapped.
+pub(crate) fn written_pages(region: &Region, range: &Range<usize>) -> io::Result<Vec<usize>> {
+    let Some(page_map) = page_map() else {
+        return Ok(range.clone().step_by(PAGE).collect());
+    };
+    let mut written = Vec::new();
+    pages(page_map, region, range, |offset, entry| {
+        if is_anonymous(entry) {
+            written.push(offset);
+        }
+        Ok(())
+    })?;
+    Ok(written)
+}
+
+fn page(region: &Region, offset: usize) -> io::Result<&[u8]> {
+    region.slice(offset as u32, PAGE).map_err(|_| out_of_range())
+}
+
+fn out_of_range() -> io::Error {
+    io::Error::other("a page lies outside of the memory it belongs to")
+}
+
+// Bits of an entry of /proc/self/pagemap: Documentation/admin-guide/mm/pagemap.rst of Linux.
+const PRESENT: u64 = 1 << 63;
+const SWAPPED: u64 = 1 << 62;
+const FILE_BACKED: u64 = 1 << 61;
+
+fn is_anonymous(entry: u64) -> bool {
+    entry & SWAPPED != 0 || entry & (PRESENT | FILE_BACKED) == PRESENT
+}
+
+/// The page map of this host process, where there is one whose pages are of our size.
+fn page_map() -> Option<&'static File> {
+    static PAGE_MAP: OnceLock<Option<File>> = OnceLock::new();
+    PAGE_MAP
+        .get_or_init(|| {
+            // SAFETY: no pointers.
+            let page_size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+            if !cfg!(target_os = "linux") || page_size != PAGE as libc::c_long {
+                return None;
+            }
+            File::open("/proc/self/pagemap").ok()
+        })
+        .as_ref()
+}
+
+/// Entries of the page map that are read at once.
+const ENTRIES: usize = 1 << 13;
+
+/// Calls `each` with the offset and the page map's entry of every page of a range.
+fn pages(
+    page_map: &File,
+    region: &Region,
+    range: &Range<usize>,
+    mut each: impl FnMut(usize, u64) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut bytes = vec![0u8; ENTRIES * 8];
+    let mut offset = range.start;
+    while offset < range.end {
+        let count = ((range.end - offset) / PAGE).min(ENTRIES);
+        let bytes = &mut bytes[..count * 8];
+        page_map.read_exact_at(bytes, ((region.base() + offset) / PAGE * 8) as u64)?;
+        for entry in bytes.chunks_exact(8) {
+            each(offset, u64::from_ne_bytes(entry.try_into().expect("chunks of 8 bytes")))?;
+            offset += PAGE;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGES: usize = 4096;
+
+    fn memory() -> Region {
+        Region::new(PAGES * PAGE).unwrap()
+    }
+
+    fn write(region: &Region, page: usize, text: &str) {
+        region.write((page * PAGE) as u32, text.as_bytes()).unwrap();
+    }
+
+    fn read(region: &Region, page: usize) -> &str {
+        region.text((page * PAGE) as u32, 4).unwrap()
+    }
+
+    fn copy(region: &Region, base: &mut Option<Arc<Base>>) -> Region {
+        let all = 0..PAGES * PAGE;
+        let image = MemoryImage::capture(region, vec![all], base).unwrap();
+        let copy = memory();
+        // SAFETY: no guest has this memory.
+        unsafe { image.restore(&copy).unwrap() };
+        copy
+    }
+
+    #[test]
+    fn a_copy_has_what_was_there() {
+        let region = memory();
+        let mut base = None;
+        write(&region, 7, "old ");
+        let first = copy(&region, &mut base);
+        write(&region, 7, "new ");
+        write(&region, 9, "more");
+        let second = copy(&region, &mut base);
+        write(&second, 7, "own ");
+        assert_eq!((read(&first, 7), read(&first, 9)), ("old ", "\0\0\0\0"));
+        assert_eq!((read(&region, 7), read(&region, 9)), ("new ", "more"));
+        assert_eq!((read(&second, 7), read(&second, 9)), ("own ", "more"));
+    }
+
+    /// A second base once had only what the memory had touched since the first: what it had not was zero
+    /// from then on, in the memory itself as well.
+    #[test]
+    fn a_new_base_has_what_was_not_touched_since_the_last() {
+        let region = memory();
+        let mut base = None;
+        write(&region, 1, "kept");
+        write(&region, 2, "gone");
+        drop(copy(&region, &mut base));
+        write(&region, 2, "\0\0\0\0");
+        for page in 1000..1000 + 2 * MAX_CHANGED_PAGES {
+            write(&region, page, "much");
+        }
+        let first = base.clone().unwrap();
+        let copy = copy(&region, &mut base);
+        assert!(!Arc::ptr_eq(&first, &base.unwrap()), "no new base was made");
+        for memory in [&region, &copy] {
+            assert_eq!((read(memory, 1), read(memory, 2)), ("kept", "\0\0\0\0"));
+            assert_eq!(read(memory, 1003), "much");
+        }
+    }
+}

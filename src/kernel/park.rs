@@ -1,0 +1,482 @@
+//! Processes that leave their instance, and images of a whole cluster.
+//!
+//! A process is asked to leave by a signal (patch 0008): a session does so when it waits for its client,
+//! the postmaster when it has ended all that it can start again. No code of it runs then, so that its
+//! memory, its globals and what it has open are all there is of it, and its thread can enter the instance
+//! again as if nothing had been. An image of a cluster is its postmaster and one session at such a moment,
+//! and its window.
+//!
+//! Of a cluster that is made from an image the session runs at once. The postmaster is *dormant*: it gets
+//! memory and a thread when somebody sends it a signal or connects.
+
+use std::io::{self, PipeReader, PipeWriter};
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use wasmer::{Engine, Module};
+
+use super::Kernel;
+use super::console::{Console, LineSink};
+use super::descriptor::{Descriptors, Kind, Local, Open};
+use super::errno::Errno;
+use super::fs::{FileKind, FileSystem, OpenOptions};
+use super::image::{Base, MemoryImage};
+use super::memory::Region;
+use super::process::{self, Context, Process, signal};
+use super::socket::{Connection, Peer};
+use super::timer::Timers;
+use super::window::Window;
+
+/// How long a session may take to leave: it is idle.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the postmaster may: other processes have to end, which can be in the middle of some work.
+const POSTMASTER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a postmaster stays an image if nobody needs it: it has background work to see to.
+const DORMANT: Duration = Duration::from_secs(1);
+
+/// How long a process may take to its next kernel call, as long as it is in one statement.
+const SHARE_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// A process that has left its instance.
+#[derive(Debug)]
+pub(crate) struct ProcessImage {
+    pid: i32,
+    parent: i32,
+    pub(super) globals: Vec<u128>,
+    len: usize,
+    pub(super) memory: MemoryImage,
+    descriptors: Vec<Option<DescriptorImage>>,
+}
+
+/// What an open descriptor is made from again.
+#[derive(Debug)]
+enum DescriptorImage {
+    File {
+        path: String,
+        flags: u16,
+        position: u64,
+    },
+    Null,
+    Console,
+    Listener {
+        name: String,
+        flags: u16,
+    },
+    /// The session's connection to its client.
+    Client {
+        flags: u16,
+    },
+    /// An end of the one pipe that there is: by it processes notice that the postmaster has ended.
+    Pipe {
+        writer: bool,
+        flags: u16,
+    },
+    /// What cannot be made again, a connection to another server for instance: it is at its end.
+    Gone,
+}
+
+/// A cluster at one moment.
+#[derive(Debug)]
+pub(crate) struct ClusterImage {
+    /// What the guest's monotonic clock counts from.
+    started: Instant,
+    last_pid: i32,
+    window: Range<usize>,
+    window_memory: MemoryImage,
+    /// Shared by all images of clusters in which it has never been anything else.
+    postmaster: Arc<ProcessImage>,
+    session: ProcessImage,
+}
+
+/// What a cluster that was made from an image does not share with its original.
+#[derive(Debug)]
+pub(crate) struct CopyFacts {
+    /// Of the session.
+    pub(crate) session: i32,
+    pub(crate) cancel_key: i32,
+    pub(crate) system_identifier: u64,
+}
+
+/// Why no image could be made.
+#[derive(Debug)]
+pub(crate) enum CaptureError {
+    /// Processes that do not belong to the image, and do not end by themselves.
+    Busy(Vec<i32>),
+    /// A process has ended.
+    Ended,
+    Io(io::Error),
+}
+
+impl From<io::Error> for CaptureError {
+    fn from(error: io::Error) -> CaptureError {
+        CaptureError::Io(error)
+    }
+}
+
+/// Where a process is with leaving its instance.
+#[derive(Debug, Default)]
+pub(super) struct Parking {
+    state: Mutex<ParkState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct ParkState {
+    /// Somebody waits for it to leave.
+    awaited: bool,
+    /// It has left, and is not to go on.
+    held: bool,
+    image: Option<io::Result<ProcessImage>>,
+}
+
+impl Parking {
+    fn lock(&self) -> MutexGuard<'_, ParkState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process's thread has left the instance. If nobody waits for that any more, it goes on.
+    pub(super) fn begin(&self, image: io::Result<ProcessImage>) {
+        let mut state = self.lock();
+        if state.awaited {
+            state.held = true;
+            state.image = Some(image);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Whether it is not to enter the instance again yet.
+    pub(super) fn is_held(&self) -> bool {
+        self.lock().held
+    }
+
+    fn take(&self, process: &Process, timeout: Duration) -> Result<ProcessImage, CaptureError> {
+        let deadline = Instant::now() + timeout;
+        let mut state = self.lock();
+        loop {
+            if let Some(image) = state.image.take() {
+                return Ok(image?);
+            }
+            if process.status().is_some() {
+                return Err(CaptureError::Ended);
+            }
+            if Instant::now() >= deadline {
+                return Err(CaptureError::Busy(vec![process.pid]));
+            }
+            // Now and then whether it has ended instead.
+            let wait = self.changed.wait_timeout(state, Duration::from_millis(10));
+            state = wait.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// A process that shall be out of its instance: enters it again when this is dropped.
+struct Stopped<'a>(&'a Process);
+
+impl<'a> Stopped<'a> {
+    fn ask(process: &'a Process) -> Stopped<'a> {
+        process.parking.lock().awaited = true;
+        process.raise(signal::STOP);
+        Stopped(process)
+    }
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        *self.0.parking.lock() = ParkState::default();
+        self.0.waker.wake();
+    }
+}
+
+impl ProcessImage {
+    /// By the thread of the process, which has left its instance.
+    pub(super) fn capture(
+        context: &mut Context,
+        base: &mut Option<Arc<Base>>,
+        globals: Vec<u128>,
+    ) -> io::Result<ProcessImage> {
+        let window = context.kernel.window.get().ok_or_else(no_window)?;
+        let len = context.region.len();
+        let memory = MemoryImage::capture(&context.region, window.private_ranges(len), base)?;
+        let descriptors = context.descriptors.entries();
+        Ok(ProcessImage {
+            pid: context.process.pid,
+            parent: context.process.parent,
+            globals,
+            len,
+            memory,
+            descriptors: descriptors
+                .iter()
+                .map(|open| open.as_ref().map(|open| describe(&context.kernel, open)))
+                .collect(),
+        })
+    }
+
+    fn memory(&self) -> io::Result<Region> {
+        let region = Region::new(self.len)?;
+        // SAFETY: the memory has no guest yet.
+        unsafe { self.memory.restore(&region)? };
+        Ok(region)
+    }
+}
+
+fn no_window() -> io::Error {
+    io::Error::other("no window announced yet")
+}
+
+fn describe(kernel: &Kernel, open: &Open) -> DescriptorImage {
+    match &open.kind {
+        Kind::File(_) => DescriptorImage::File {
+            path: open.path.clone(),
+            flags: open.flags(),
+            position: *open.position.lock().unwrap_or_else(PoisonError::into_inner),
+        },
+        Kind::Null => DescriptorImage::Null,
+        Kind::Console(_) => DescriptorImage::Console,
+        Kind::Socket(connection) if connection.is_of_program() => {
+            DescriptorImage::Client { flags: open.flags() }
+        }
+        Kind::Local(slot) => match slot.get() {
+            Some(Local::Listener(listener)) => match kernel.listeners.name(listener) {
+                Some(name) => DescriptorImage::Listener { name, flags: open.flags() },
+                None => DescriptorImage::Gone,
+            },
+            _ => DescriptorImage::Gone,
+        },
+        Kind::Pipe(end) => DescriptorImage::Pipe { writer: is_writer(end), flags: open.flags() },
+        Kind::Socket(_) => DescriptorImage::Gone,
+    }
+}
+
+fn is_writer(end: &OwnedFd) -> bool {
+    // SAFETY: no pointers.
+    let flags = unsafe { libc::fcntl(end.as_raw_fd(), libc::F_GETFL) };
+    flags >= 0 && flags & libc::O_ACCMODE == libc::O_WRONLY
+}
+
+/// What descriptors of an image are made from.
+struct Opener<'a> {
+    kernel: &'a Kernel,
+    console: Arc<Console>,
+    pipe: (PipeReader, PipeWriter),
+    client: Option<Arc<Connection>>,
+}
+
+impl Opener<'_> {
+    fn open_all(&self, images: &[Option<DescriptorImage>]) -> io::Result<Descriptors> {
+        let open = |image: &Option<DescriptorImage>| match image {
+            Some(image) => Ok(Some(Arc::new(self.open(image)?))),
+            None => Ok(None),
+        };
+        Ok(Descriptors::from_entries(images.iter().map(open).collect::<io::Result<_>>()?))
+    }
+
+    fn open(&self, image: &DescriptorImage) -> io::Result<Open> {
+        let open = |kind| Open::new(kind, String::new(), 0);
+        Ok(match image {
+            DescriptorImage::File { path, flags, position } => {
+                let file = Open::new(Kind::File(self.file(path)?), path.clone(), *flags);
+                *file.position.lock().unwrap_or_else(PoisonError::into_inner) = *position;
+                file
+            }
+            DescriptorImage::Console => open(Kind::Console(self.console.clone())),
+            DescriptorImage::Listener { name, flags } => {
+                let listener = self.kernel.listeners.bind(name).map_err(io::Error::from)?;
+                let kind = Kind::Local(OnceLock::from(Local::Listener(listener)));
+                Open::new(kind, String::new(), *flags)
+            }
+            DescriptorImage::Client { flags } => match &self.client {
+                Some(client) => Open::new(Kind::Socket(client.clone()), String::new(), *flags),
+                None => open(Kind::Null),
+            },
+            DescriptorImage::Pipe { writer, flags } => {
+                let end = if *writer { self.pipe.1.as_fd() } else { self.pipe.0.as_fd() };
+                let end = Open::new(Kind::Pipe(end.try_clone_to_owned()?), String::new(), 0);
+                end.set_flags(*flags).map_err(io::Error::from)?;
+                end
+            }
+            DescriptorImage::Null | DescriptorImage::Gone => open(Kind::Null),
+        })
+    }
+
+    fn file(&self, path: &str) -> io::Result<Arc<dyn super::fs::File>> {
+        let files = &self.kernel.files;
+        let failed = |errno: Errno| {
+            io::Error::other(format!("{path} of an image cannot be opened again: {errno}"))
+        };
+        let directory = files.metadata(path, true).map_err(failed)?.kind == FileKind::Directory;
+        let options = OpenOptions { read: true, directory, ..OpenOptions::default() };
+        if !directory && let Ok(file) = files.open(path, OpenOptions { write: true, ..options }) {
+            return Ok(file);
+        }
+        files.open(path, options).map_err(failed)
+    }
+}
+
+/// A process that is only an image so far.
+#[derive(Debug)]
+pub(super) struct Dormant {
+    kernel: Weak<Kernel>,
+    process: Weak<Process>,
+    descriptors: Descriptors,
+    image: Arc<ClusterImage>,
+}
+
+impl Dormant {
+    pub(super) fn image(&self) -> Arc<ProcessImage> {
+        self.image.postmaster.clone()
+    }
+
+    /// Gives it memory and a thread. The window has to be shared before: by the thread of the session,
+    /// which may be the one that calls this, so the new thread waits for it.
+    pub(super) fn start(self) {
+        let (Some(kernel), Some(process)) = (self.kernel.upgrade(), self.process.upgrade()) else {
+            return;
+        };
+        let (context_kernel, context_process) = (kernel.clone(), process.clone());
+        process::start_copy_later(kernel, process, move || {
+            let (kernel, process) = (context_kernel, context_process);
+            let window = kernel.window.get().ok_or_else(no_window)?;
+            if !window.is_shared() {
+                if let Some(session) = kernel.processes.get(self.image.session.pid) {
+                    session.ask_to_share_window();
+                }
+                if !window.wait_shared(SHARE_TIMEOUT) {
+                    return Err(io::Error::other("the session does not share its window"));
+                }
+            }
+            let image = &self.image.postmaster;
+            let region = image.memory()?;
+            window.map_into(&region)?;
+            let context = context(&kernel, process, region, self.descriptors);
+            Ok((context, image.globals.clone(), image.memory.base()))
+        });
+    }
+}
+
+fn context(
+    kernel: &Arc<Kernel>,
+    process: Arc<Process>,
+    region: Region,
+    descriptors: Descriptors,
+) -> Context {
+    Context {
+        kernel: kernel.clone(),
+        process,
+        region: Arc::new(region),
+        descriptors,
+        arguments: Vec::new(),
+        #[cfg(feature = "tls")]
+        tls: super::tls::ProcessTls::default(),
+        lookup: None,
+    }
+}
+
+/// A cluster made from an image.
+pub(crate) struct Restored {
+    pub(crate) kernel: Arc<Kernel>,
+    pub(crate) postmaster: Arc<Process>,
+    /// To the session, which waits for a request.
+    pub(crate) stream: UnixStream,
+}
+
+impl Kernel {
+    /// An image of this cluster, and what `files` makes of its files at the same moment. There must be no
+    /// session but this one, and it must be idle.
+    pub(crate) fn capture<T>(
+        &self,
+        postmaster: &Process,
+        session: i32,
+        files: impl FnOnce() -> T,
+    ) -> Result<(ClusterImage, T), CaptureError> {
+        let session = self.processes.get(session).ok_or(CaptureError::Ended)?;
+        let window = self.window.get().ok_or_else(no_window)?;
+        let dormant = postmaster.dormant_image();
+        if dormant.is_none() && !window.wait_shared(SESSION_TIMEOUT) {
+            // It is about to run, and needs the session for that.
+            return Err(CaptureError::Busy(vec![session.pid]));
+        }
+        // The session first: what it still has to ask of the postmaster is asked then.
+        let _session = Stopped::ask(&session);
+        let session_image = session.parking.take(&session, SESSION_TIMEOUT)?;
+        let (_postmaster, postmaster_image) = match dormant {
+            Some(image) => (None, image),
+            None => {
+                let stopped = Stopped::ask(postmaster);
+                let image = postmaster.parking.take(postmaster, POSTMASTER_TIMEOUT)?;
+                (Some(stopped), Arc::new(image))
+            }
+        };
+        let others = self.processes.all();
+        let others: Vec<i32> = others
+            .iter()
+            .filter(|other| other.status().is_none())
+            .map(|other| other.pid)
+            .filter(|pid| *pid != postmaster.pid && *pid != session.pid)
+            .collect();
+        if !others.is_empty() {
+            return Err(CaptureError::Busy(others));
+        }
+        let region = session.region().ok_or(CaptureError::Ended)?;
+        let image = ClusterImage {
+            started: self.started,
+            last_pid: self.processes.last_pid(),
+            window: window.range(),
+            window_memory: window.capture(&region)?,
+            postmaster: postmaster_image,
+            session: session_image,
+        };
+        Ok((image, files()))
+    }
+
+    /// A cluster from an image, with files of the same moment.
+    pub(crate) fn restore(
+        engine: &Engine,
+        module: &Module,
+        files: Arc<dyn FileSystem>,
+        environment: Vec<String>,
+        image: &Arc<ClusterImage>,
+        sink: LineSink,
+        copy: CopyFacts,
+    ) -> io::Result<Restored> {
+        let mut kernel = Kernel::make(engine, module, files, environment);
+        kernel.started = image.started;
+        kernel.copy = Some(copy);
+        kernel.processes.set_last_pid(image.last_pid);
+        let window = Window::of_image(image.window.clone(), &image.window_memory);
+        kernel.window.set(window).expect("a new kernel has no window");
+        let kernel = Arc::new(kernel);
+
+        let (stream, server) = UnixStream::pair()?;
+        let mut opener = Opener {
+            kernel: &kernel,
+            console: Arc::new(Console::new(sink)),
+            pipe: io::pipe()?,
+            client: Some(Arc::new(Connection::local(server, Peer::Program)?)),
+        };
+        let session = &image.session;
+        let region = session.memory()?;
+        // SAFETY: the memory has no guest yet.
+        unsafe { image.window_memory.restore(&region)? };
+        let descriptors = opener.open_all(&session.descriptors)?;
+        let process = kernel.processes.insert_copy(session.pid, session.parent)?;
+
+        opener.client = None;
+        let descriptors_of_postmaster = opener.open_all(&image.postmaster.descriptors)?;
+        let postmaster =
+            kernel.processes.insert_copy(image.postmaster.pid, image.postmaster.parent)?;
+        postmaster.sleep_as(Dormant {
+            kernel: Arc::downgrade(&kernel),
+            process: Arc::downgrade(&postmaster),
+            descriptors: descriptors_of_postmaster,
+            image: image.clone(),
+        });
+        process::start_copy(context(&kernel, process, region, descriptors), session)?;
+        Timers::awaken(&kernel, postmaster.pid, DORMANT);
+        Ok(Restored { kernel, postmaster, stream })
+    }
+}
