@@ -10,6 +10,6 @@ pub const SHARE: Packed = Packed {
 /// A freshly made data directory.
 pub const TEMPLATE: Packed = Packed {
     packed: include_bytes!("template.img.zst"),
-    blake3: "b97922f907874e830fd313ed35d64e0180229731183f17ab521e6acef2579e50",
+    blake3: "82a2818a58ba15ea89690d0c7193d8f1a5e15624898d3df248d8e582cda1508f",
     len: 7457510,
 };
