@@ -192,8 +192,11 @@ impl Options {
             let (cluster, session) = Cluster::from_image(&runtime, image)?;
             Ok(Opened { cluster, session, access: self.access(), runtime: runtime.clone() })
         };
-        template::start_or_make(kind, from_image, || {
+        template::start_or_make(kind, from_image, |with_image| {
             let mut opened = self.start(server, runtime.clone())?;
+            if !with_image {
+                return Ok((opened, None));
+            }
             let image = opened.cluster.capture(&mut opened.session);
             if let Err(error) = &image {
                 tracing::debug!("no image of a new temporary database: {error}");

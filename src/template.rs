@@ -1,4 +1,4 @@
-//! Images of new temporary databases, so that PostgreSQL is started for the first of a kind only.
+//! Images of new temporary databases, so that PostgreSQL is started for the first ones of a kind only.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -21,29 +21,50 @@ pub(crate) struct Kind {
     pub(crate) memory_limit: Option<u64>,
 }
 
-/// The image of one kind, once there is one.
-type Slot = Arc<Mutex<Option<Arc<Image>>>>;
+/// What there is of one kind.
+#[derive(Debug, Default)]
+enum Slot {
+    #[default]
+    Nothing,
+    /// One was started. If there is a second, there will be more, and only then an image is worth its time.
+    Seen,
+    Image(Arc<Image>),
+}
 
-static IMAGES: LazyLock<Mutex<LruCache<Kind, Slot>>> =
-    LazyLock::new(|| Mutex::new(LruCache::new(KINDS)));
+type Slots = LruCache<Kind, Arc<Mutex<Slot>>>;
 
-/// What `start` makes of the image of this kind; if there is none yet, what `make` does, which may give
-/// one. Of threads that need the same kind at once one makes it, and the others wait.
+static SLOTS: LazyLock<Mutex<Slots>> = LazyLock::new(|| Mutex::new(LruCache::new(KINDS)));
+
+/// What `start` makes of the image of this kind; if there is none yet, what `make` does, which is asked for
+/// an image as well at the second time. Of threads that need the same kind at once one makes the image, and
+/// the others wait.
 pub(crate) fn start_or_make<T, E>(
     kind: Kind,
     start: impl FnOnce(&Image) -> Result<T, E>,
-    make: impl FnOnce() -> Result<(T, Option<Image>), E>,
+    make: impl FnOnce(bool) -> Result<(T, Option<Image>), E>,
 ) -> Result<T, E> {
     let slot = {
-        let mut images = IMAGES.lock().unwrap_or_else(PoisonError::into_inner);
-        images.get_or_insert(kind, Slot::default).clone()
+        let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.get_or_insert(kind, Arc::default).clone()
     };
-    let mut made = slot.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(image) = made.clone() {
-        drop(made);
-        return start(&image);
+    let mut found = slot.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*found {
+        Slot::Nothing => {
+            *found = Slot::Seen;
+            drop(found);
+            Ok(make(false)?.0)
+        }
+        Slot::Seen => {
+            let (result, image) = make(true)?;
+            if let Some(image) = image {
+                *found = Slot::Image(Arc::new(image));
+            }
+            Ok(result)
+        }
+        Slot::Image(image) => {
+            let image = image.clone();
+            drop(found);
+            start(&image)
+        }
     }
-    let (result, image) = make()?;
-    *made = image.map(Arc::new);
-    Ok(result)
 }
