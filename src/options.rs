@@ -7,6 +7,7 @@ use crate::assets::Runtime;
 use crate::client::{ConnectOptions, Session};
 use crate::cluster::{Access, Cluster, HostMount, Image, RESERVED_PATHS, StartOptions, Storage};
 use crate::error::{ConfigError, Error, SqlState};
+use crate::kernel::Use;
 use crate::template::{self, Kind};
 
 /// The database that every cluster has.
@@ -197,7 +198,7 @@ impl Options {
             if !with_image {
                 return Ok((opened, None));
             }
-            let image = opened.cluster.capture(&mut opened.session);
+            let image = opened.cluster.capture(&mut opened.session, Use::ManyTimes);
             if let Err(error) = &image {
                 tracing::debug!("no image of a new temporary database: {error}");
             }

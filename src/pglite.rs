@@ -10,6 +10,7 @@ use crate::assets::Runtime;
 use crate::client::Session;
 use crate::cluster::{Access, Cluster, ShutdownMode};
 use crate::error::Error;
+use crate::kernel::Use;
 use crate::options::{Opened, Options, ServerStart, option_methods};
 use crate::server::PgliteServer;
 use crate::snapshot::Snapshot;
@@ -163,7 +164,7 @@ impl Pglite {
     /// # }
     /// ```
     pub fn server(&self) -> Result<PgliteServer, Error> {
-        PgliteServer::attach(self.cluster.clone(), self.access.clone())
+        PgliteServer::attach(self.cluster.clone(), self.access.clone(), false)
     }
 
     pub(crate) fn from_parts(
@@ -186,7 +187,11 @@ impl Pglite {
     /// [`Error::Snapshot`] in a transaction, while there are other sessions, and for a database in a
     /// directory.
     pub fn snapshot(&mut self) -> Result<Snapshot, Error> {
-        let image = self.cluster.capture(&mut self.session)?;
+        self.snapshot_for(Use::ManyTimes)
+    }
+
+    fn snapshot_for(&mut self, usage: Use) -> Result<Snapshot, Error> {
+        let image = self.cluster.capture(&mut self.session, usage)?;
         Ok(Snapshot::new(image, self.runtime.clone(), self.access.clone()))
     }
 
@@ -212,7 +217,7 @@ impl Pglite {
     /// # }
     /// ```
     pub fn fork(&mut self) -> Result<Pglite, Error> {
-        self.snapshot()?.start()
+        self.snapshot_for(Use::Once)?.start()
     }
 
     #[cfg(feature = "tokio-postgres")]
@@ -234,6 +239,15 @@ impl Pglite {
         // A session that has broken already is no reason not to shut down.
         let _ = self.session.close();
         self.cluster.shut_down(ShutdownMode::Fast)
+    }
+}
+
+impl Drop for Pglite {
+    fn drop(&mut self) {
+        // Without other sessions nobody can be left who misses anything, and nothing has to be tidied up.
+        if Arc::strong_count(&self.cluster) == 1 {
+            self.cluster.end_unseen();
+        }
     }
 }
 

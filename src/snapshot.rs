@@ -7,6 +7,7 @@ use crate::assets::Runtime;
 use crate::cluster::{Access, Cluster, Image};
 use crate::error::Error;
 use crate::pglite::Pglite;
+use crate::server::PgliteServer;
 
 /// A temporary database at one moment: its files, its running PostgreSQL and its session.
 ///
@@ -56,6 +57,35 @@ impl Snapshot {
     pub fn start(&self) -> Result<Pglite, Error> {
         let (cluster, session) = Cluster::from_image(&self.runtime, &self.image)?;
         Ok(Pglite::from_parts(session, cluster, self.access.clone(), self.runtime.clone()))
+    }
+
+    /// A server with a new database that begins at the moment of the snapshot, on 127.0.0.1 and a port of
+    /// the system's choice. The original's session, with its temporary tables and locks, is not in it.
+    ///
+    /// `SHOW port` says what it said in the original; [`PgliteServer::local_addr`] knows the real one.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Snapshot::start), and [`Error::Listen`] if no socket can be opened.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pglite_oxide::Pglite;
+    ///
+    /// # fn main() -> Result<(), pglite_oxide::Error> {
+    /// let mut db = Pglite::temporary()?;
+    /// db.exec("CREATE TABLE item (id int)")?;
+    /// let server = db.snapshot()?.start_server()?;
+    /// println!("psql '{}'", server.database_url());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn start_server(&self) -> Result<PgliteServer, Error> {
+        let (cluster, session) = Cluster::from_image(&self.runtime, &self.image)?;
+        let server = PgliteServer::attach(cluster, self.access.clone(), true)?;
+        drop(session);
+        Ok(server)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::client::{Session, SessionState};
 use crate::error::{Error, SnapshotError, StartError};
 use crate::kernel::errno::Errno;
 use crate::kernel::fs::{Namespace, Tree};
-use crate::kernel::{CaptureError, ClusterImage, CopyFacts, Kernel};
+use crate::kernel::{CaptureError, ClusterImage, CopyFacts, Kernel, Use};
 
 use super::log::Log;
 use super::{Cluster, DATA_DIR, HostMount, WAL_DIR, add_mount, identity};
@@ -66,12 +66,12 @@ pub(crate) struct Image {
 
 impl Cluster {
     /// An image of this cluster. The session must be the only one, and idle.
-    pub(crate) fn capture(&self, session: &mut Session) -> Result<Image, Error> {
+    pub(crate) fn capture(&self, session: &mut Session, usage: Use) -> Result<Image, Error> {
         let failed = |error| Err(Error::Snapshot(error));
         let Some(files) = &self.files else { return failed(SnapshotError::Persistent) };
         let state = session.state()?;
         let captured =
-            self.kernel.capture(&self.postmaster, session.backend_pid(), || files.copy());
+            self.kernel.capture(&self.postmaster, session.backend_pid(), usage, || files.copy());
         match captured {
             Ok((processes, files)) => Ok(Image {
                 processes: Arc::new(processes),

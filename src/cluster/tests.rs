@@ -39,7 +39,7 @@ fn a_copy_of_a_cluster_recovers_too() {
     let original = start();
     let mut session = connect(&original).unwrap();
     session.exec("CREATE TABLE earlier AS SELECT * FROM generate_series(1, 10000)").unwrap();
-    let image = original.capture(&mut session).unwrap();
+    let image = original.capture(&mut session, crate::kernel::Use::Once).unwrap();
     let runtime = Runtime::load(None).unwrap();
     let (copy, bystander) = Cluster::from_image(&runtime, &image).unwrap();
     lose_nothing_in_a_crash(&copy, bystander);

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::image::{Base, MemoryImage};
+use super::image::{Base, MemoryImage, Use};
 use super::memory::Region;
 use super::window::Window;
 
@@ -17,7 +17,8 @@ pub(crate) fn copy_memory(
     window: &Window,
     base: &mut Option<Arc<Base>>,
 ) -> io::Result<Region> {
-    let image = MemoryImage::capture(parent, window.private_ranges(parent.len()), base)?;
+    let ranges = window.private_ranges(parent.len());
+    let image = MemoryImage::capture(parent, ranges, base, Use::Once)?;
     let child = Region::new(parent.len())?;
     // SAFETY: the child's guest has not started.
     unsafe { image.restore(&child)? };

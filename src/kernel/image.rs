@@ -13,12 +13,23 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, OnceLock};
 
 use super::memory::Region;
-use super::shared_file;
+use super::{page_map, shared_file};
 
 pub(crate) const PAGE: usize = 4096;
 
-/// More changed pages than this, and a new base is cheaper than copying them for every memory to come.
+/// More changed pages than this, and a new base is cheaper than copying them.
 const MAX_CHANGED_PAGES: usize = 256;
+
+/// The same if many memories will be made of the image: a page that is copied to one costs about a
+/// microsecond, and a new base as much for every page that is not zero, once.
+const MAX_CHANGED_OF_MANY: usize = 16;
+
+/// What an image is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    Once,
+    ManyTimes,
+}
 
 /// Pages in a file, at the offsets that they have in memory.
 #[derive(Debug)]
@@ -46,10 +57,15 @@ impl MemoryImage {
         region: &Region,
         ranges: Vec<Range<usize>>,
         base: &mut Option<Arc<Base>>,
+        usage: Use,
     ) -> io::Result<MemoryImage> {
         let Some(page_map) = page_map() else {
             *base = None;
             return MemoryImage::of_pages(region, ranges);
+        };
+        let limit = match usage {
+            Use::Once => MAX_CHANGED_PAGES,
+            Use::ManyTimes => MAX_CHANGED_OF_MANY,
         };
         let mut current = match base {
             Some(current) => current.clone(),
@@ -59,14 +75,12 @@ impl MemoryImage {
             *base = Some(current.clone());
             let mut changed = Vec::new();
             for range in &ranges {
-                pages(page_map, region, range, |offset, entry| {
-                    if is_anonymous(entry) {
-                        changed.push(offset);
-                    }
+                each_written(page_map, region, range, |offset| {
+                    changed.push(offset);
                     Ok(())
                 })?;
             }
-            if changed.len() <= MAX_CHANGED_PAGES {
+            if changed.len() <= limit {
                 let mut contents = Vec::with_capacity(changed.len() * PAGE);
                 for offset in &changed {
                     contents.extend_from_slice(page(region, *offset)?);
@@ -144,10 +158,7 @@ impl Base {
                 // Pages that this memory has not touched since are in no page map.
                 shared_file::copy_range(&before.fd, &base.fd, range.clone(), range.start)?;
             }
-            pages(page_map, region, range, |offset, entry| {
-                if !is_anonymous(entry) {
-                    return Ok(());
-                }
+            each_written(page_map, region, range, |offset| {
                 let page = page(region, offset)?;
                 if before.is_some() || page.iter().any(|byte| *byte != 0) {
                     file.write_all_at(page, offset as u64)?;
@@ -185,10 +196,8 @@ pub(crate) fn written_pages(region: &Region, range: &Range<usize>) -> io::Result
         return Ok(range.clone().step_by(PAGE).collect());
     };
     let mut written = Vec::new();
-    pages(page_map, region, range, |offset, entry| {
-        if is_anonymous(entry) {
-            written.push(offset);
-        }
+    each_written(page_map, region, range, |offset| {
+        written.push(offset);
         Ok(())
     })?;
     Ok(written)
@@ -200,15 +209,6 @@ fn page(region: &Region, offset: usize) -> io::Result<&[u8]> {
 
 fn out_of_range() -> io::Error {
     io::Error::other("a page lies outside of the memory it belongs to")
-}
-
-// Bits of an entry of /proc/self/pagemap: Documentation/admin-guide/mm/pagemap.rst of Linux.
-const PRESENT: u64 = 1 << 63;
-const SWAPPED: u64 = 1 << 62;
-const FILE_BACKED: u64 = 1 << 61;
-
-fn is_anonymous(entry: u64) -> bool {
-    entry & SWAPPED != 0 || entry & (PRESENT | FILE_BACKED) == PRESENT
 }
 
 /// The page map of this host process, where there is one whose pages are of our size.
@@ -226,28 +226,15 @@ fn page_map() -> Option<&'static File> {
         .as_ref()
 }
 
-/// Entries of the page map that are read at once.
-const ENTRIES: usize = 1 << 13;
-
-/// Calls `each` with the offset and the page map's entry of every page of a range.
-fn pages(
+/// Calls `each` with the offset of every anonymous page of a range.
+fn each_written(
     page_map: &File,
     region: &Region,
     range: &Range<usize>,
-    mut each: impl FnMut(usize, u64) -> io::Result<()>,
+    mut each: impl FnMut(usize) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut bytes = vec![0u8; ENTRIES * 8];
-    let mut offset = range.start;
-    while offset < range.end {
-        let count = ((range.end - offset) / PAGE).min(ENTRIES);
-        let bytes = &mut bytes[..count * 8];
-        page_map.read_exact_at(bytes, ((region.base() + offset) / PAGE * 8) as u64)?;
-        for entry in bytes.chunks_exact(8) {
-            each(offset, u64::from_ne_bytes(entry.try_into().expect("chunks of 8 bytes")))?;
-            offset += PAGE;
-        }
-    }
-    Ok(())
+    let addresses = region.base() + range.start..region.base() + range.end;
+    page_map::read(page_map, addresses, |address| each(address - region.base()))
 }
 
 #[cfg(test)]
@@ -270,7 +257,7 @@ mod tests {
 
     fn copy(region: &Region, base: &mut Option<Arc<Base>>) -> Region {
         let all = 0..PAGES * PAGE;
-        let image = MemoryImage::capture(region, vec![all], base).unwrap();
+        let image = MemoryImage::capture(region, vec![all], base, Use::Once).unwrap();
         let copy = memory();
         // SAFETY: no guest has this memory.
         unsafe { image.restore(&copy).unwrap() };

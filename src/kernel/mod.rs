@@ -15,6 +15,7 @@ pub(crate) mod fs;
 mod image;
 mod listener;
 mod memory;
+mod page_map;
 mod park;
 pub(crate) mod process;
 mod readiness;
@@ -29,11 +30,13 @@ mod window;
 
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use wasmer::{Engine, Module};
 
+pub(crate) use self::image::Use;
 pub(crate) use self::listener::{HostListener, ListenerId};
 pub(crate) use self::park::{CaptureError, ClusterImage, CopyFacts};
 
@@ -64,6 +67,8 @@ pub(crate) struct Kernel {
     copy: Option<CopyFacts>,
     listeners: Listeners,
     timers: Timers,
+    /// All processes are being killed.
+    ending: AtomicBool,
 }
 
 impl std::fmt::Debug for Kernel {
@@ -114,6 +119,7 @@ impl Kernel {
             copy: None,
             listeners: Listeners::default(),
             timers: Timers::default(),
+            ending: AtomicBool::new(false),
         }
     }
 
@@ -140,11 +146,6 @@ impl Kernel {
         let stream = self.listeners.connect(name, Peer::Program)?;
         self.awaken_all();
         Ok(stream)
-    }
-
-    /// Whether there are processes that are only images so far.
-    pub(crate) fn has_dormant(&self) -> bool {
-        self.processes.all().iter().any(|process| process.is_dormant())
     }
 
     /// Starts the processes that are only images so far.
@@ -199,6 +200,7 @@ impl Kernel {
     /// Ends all processes without giving them a chance to do anything more, and waits until they are
     /// gone; false if one is still there when time is up.
     pub(crate) fn kill_all(&self, timeout: Duration) -> bool {
+        self.ending.store(true, Ordering::Relaxed);
         let begin = Instant::now();
         let deadline = begin + timeout;
         loop {

@@ -13,6 +13,7 @@ use std::io::{self, PipeReader, PipeWriter};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use super::console::{Console, LineSink};
 use super::descriptor::{Descriptors, Kind, Local, Open};
 use super::errno::Errno;
 use super::fs::{FileKind, FileSystem, OpenOptions};
-use super::image::{Base, MemoryImage};
+use super::image::{Base, MemoryImage, Use};
 use super::memory::Region;
 use super::process::{self, Context, Process, signal};
 use super::socket::{Connection, Peer};
@@ -39,8 +40,8 @@ const POSTMASTER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a postmaster stays an image if nobody needs it: it has background work to see to.
 const DORMANT: Duration = Duration::from_secs(1);
 
-/// How long a process may take to its next kernel call, as long as it is in one statement.
-const SHARE_TIMEOUT: Duration = Duration::from_secs(3600);
+/// How often a postmaster that waits for its session looks whether the cluster ends.
+const SHARE_PAUSE: Duration = Duration::from_millis(10);
 
 /// A process that has left its instance.
 #[derive(Debug)]
@@ -131,6 +132,7 @@ struct ParkState {
     awaited: bool,
     /// It has left, and is not to go on.
     held: bool,
+    usage: Option<Use>,
     image: Option<io::Result<ProcessImage>>,
 }
 
@@ -178,8 +180,12 @@ impl Parking {
 struct Stopped<'a>(&'a Process);
 
 impl<'a> Stopped<'a> {
-    fn ask(process: &'a Process) -> Stopped<'a> {
-        process.parking.lock().awaited = true;
+    fn ask(process: &'a Process, usage: Use) -> Stopped<'a> {
+        {
+            let mut state = process.parking.lock();
+            state.awaited = true;
+            state.usage = Some(usage);
+        }
         process.raise(signal::STOP);
         Stopped(process)
     }
@@ -199,9 +205,11 @@ impl ProcessImage {
         base: &mut Option<Arc<Base>>,
         globals: Vec<u128>,
     ) -> io::Result<ProcessImage> {
+        let usage = context.process.parking.lock().usage.unwrap_or(Use::Once);
         let window = context.kernel.window.get().ok_or_else(no_window)?;
         let len = context.region.len();
-        let memory = MemoryImage::capture(&context.region, window.private_ranges(len), base)?;
+        let ranges = window.private_ranges(len);
+        let memory = MemoryImage::capture(&context.region, ranges, base, usage)?;
         let descriptors = context.descriptors.entries();
         Ok(ProcessImage {
             pid: context.process.pid,
@@ -345,8 +353,11 @@ impl Dormant {
                 if let Some(session) = kernel.processes.get(self.image.session.pid) {
                     session.ask_to_share_window();
                 }
-                if !window.wait_shared(SHARE_TIMEOUT) {
-                    return Err(io::Error::other("the session does not share its window"));
+                // It may be in the middle of a long computation.
+                while !window.wait_shared(SHARE_PAUSE) {
+                    if kernel.ending.load(Ordering::Relaxed) {
+                        return Err(io::Error::other("the cluster ends"));
+                    }
                 }
             }
             let image = &self.image.postmaster;
@@ -391,6 +402,7 @@ impl Kernel {
         &self,
         postmaster: &Process,
         session: i32,
+        usage: Use,
         files: impl FnOnce() -> T,
     ) -> Result<(ClusterImage, T), CaptureError> {
         let session = self.processes.get(session).ok_or(CaptureError::Ended)?;
@@ -401,12 +413,12 @@ impl Kernel {
             return Err(CaptureError::Busy(vec![session.pid]));
         }
         // The session first: what it still has to ask of the postmaster is asked then.
-        let _session = Stopped::ask(&session);
+        let _session = Stopped::ask(&session, usage);
         let session_image = session.parking.take(&session, SESSION_TIMEOUT)?;
         let (_postmaster, postmaster_image) = match dormant {
             Some(image) => (None, image),
             None => {
-                let stopped = Stopped::ask(postmaster);
+                let stopped = Stopped::ask(postmaster, usage);
                 let image = postmaster.parking.take(postmaster, POSTMASTER_TIMEOUT)?;
                 (Some(stopped), Arc::new(image))
             }
@@ -426,7 +438,7 @@ impl Kernel {
             started: self.started,
             last_pid: self.processes.last_pid(),
             window: window.range(),
-            window_memory: window.capture(&region)?,
+            window_memory: window.capture(&region, usage)?,
             postmaster: postmaster_image,
             session: session_image,
         };
@@ -464,6 +476,8 @@ impl Kernel {
         unsafe { image.window_memory.restore(&region)? };
         let descriptors = opener.open_all(&session.descriptors)?;
         let process = kernel.processes.insert_copy(session.pid, session.parent)?;
+        // A timer that was set in the original does not run here: PostgreSQL looks at the time, and sets it.
+        process.raise(signal::ALARM);
 
         opener.client = None;
         let descriptors_of_postmaster = opener.open_all(&image.postmaster.descriptors)?;

@@ -31,6 +31,7 @@ pub(crate) mod signal {
     pub(crate) const INT: i32 = 2;
     pub(crate) const QUIT: i32 = 3;
     pub(crate) const TERM: i32 = 15;
+    pub(crate) const ALARM: i32 = 14;
 }
 
 /// How a process ended, encoded as `waitpid` has it: exit code in bits 8..16, signal in bits 0..7.
@@ -487,6 +488,7 @@ pub(super) fn start_copy_later(
             *lock(&context.process.base) = base;
             run(context, Origin::Image { globals }, end);
         }
+        Err(_) if end.kernel.ending.load(Ordering::Relaxed) => {}
         Err(error) => {
             tracing::error!(target: "pglite_oxide::kernel", "cannot start a process: {error}");
         }
@@ -609,8 +611,8 @@ fn run(context: Context, origin: Origin, mut end: End) {
     // Sockets and pipes close before the parent hears of it, as on Unix.
     let context = env.as_mut(&mut store);
     context.descriptors = Descriptors::default();
-    if context.kernel.has_dormant() {
-        // It may be the last chance: the memory goes.
+    if !context.kernel.ending.load(Ordering::Relaxed) {
+        // The last chance: the memory goes.
         share_window(context);
     }
     end.publish();

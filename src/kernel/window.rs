@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::image::{Base, MemoryImage, PAGE, written_pages};
+use super::image::{Base, MemoryImage, PAGE, Use, written_pages};
 use super::memory::Region;
 use super::shared_file;
 
@@ -114,10 +114,10 @@ impl Window {
     }
 
     /// An image of its contents. No process may run; `region` is the memory of one of them.
-    pub(crate) fn capture(&self, region: &Region) -> io::Result<MemoryImage> {
+    pub(crate) fn capture(&self, region: &Region, usage: Use) -> io::Result<MemoryImage> {
         match &mut *self.lock() {
             Backing::Shared(file) => MemoryImage::of_file(file, self.range()),
-            Backing::Single(base) => MemoryImage::capture(region, vec![self.range()], base),
+            Backing::Single(base) => MemoryImage::capture(region, vec![self.range()], base, usage),
         }
     }
 }

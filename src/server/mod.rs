@@ -146,9 +146,13 @@ impl PgliteServer {
         }
     }
 
-    /// Listens for a cluster that is running already.
-    pub(crate) fn attach(cluster: Arc<Cluster>, access: Access) -> Result<PgliteServer, Error> {
-        let mut server = PgliteServer::new(cluster, access, None, false);
+    /// Listens for a cluster that is running already. Shuts it down at the end if it owns it.
+    pub(crate) fn attach(
+        cluster: Arc<Cluster>,
+        access: Access,
+        owns_cluster: bool,
+    ) -> Result<PgliteServer, Error> {
+        let mut server = PgliteServer::new(cluster, access, None, owns_cluster);
         server.listen_tcp((std::net::Ipv4Addr::LOCALHOST, 0))?;
         Ok(server)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use pglite_oxide::{Error, Pglite, Session, SnapshotError};
+use pglite_oxide::{Error, Pglite, Session, ShutdownMode, SnapshotError};
 
 use crate::{sqlstate, temporary, text};
 
@@ -90,6 +90,17 @@ fn the_session_goes_on_in_the_fork() {
     assert_eq!(row.get::<_, &str>(0), "item 4");
 }
 
+/// PostgreSQL leaves its timer running, and sets no other while that is due sooner. In a copy, where it did
+/// not run, a timeout was waited for in vain.
+#[test]
+fn timeouts_work_in_a_copy() {
+    let mut db = temporary();
+    db.exec("SET statement_timeout = 400; SELECT 1").unwrap();
+    let mut fork = db.fork().unwrap();
+    fork.exec("SET statement_timeout = 500").unwrap();
+    assert_eq!(sqlstate(&fork.exec("SELECT pg_sleep(30)").unwrap_err()), "57014");
+}
+
 #[test]
 fn copies_have_their_own_random_numbers() {
     let mut db = temporary();
@@ -136,6 +147,28 @@ fn a_fork_is_a_whole_cluster() {
     assert_eq!(state, "57014");
     fork.exec("VACUUM item").unwrap();
     fork.close().unwrap();
+}
+
+#[test]
+fn servers_start_from_a_snapshot() {
+    let mut db = with_items();
+    db.exec("CREATE TEMP TABLE own (); SELECT pg_advisory_lock(1)").unwrap();
+    let snapshot = db.snapshot().unwrap();
+    let servers = [snapshot.start_server().unwrap(), snapshot.start_server().unwrap()];
+    for server in &servers {
+        let mut client =
+            postgres::Client::connect(&server.database_url(), postgres::NoTls).unwrap();
+        client.batch_execute("INSERT INTO item VALUES (0, 'one more'); CHECKPOINT").unwrap();
+        let row = client.query_one("SELECT count(*) FROM item", &[]).unwrap();
+        assert_eq!(row.get::<_, i64>(0), 1001);
+        assert!(client.batch_execute("TABLE own").is_err());
+        // It waits, if the original's session still ends.
+        client.batch_execute("SELECT pg_advisory_lock(1)").unwrap();
+    }
+    assert_ne!(servers[0].local_addr(), servers[1].local_addr());
+    let [one, other] = servers;
+    one.shutdown(ShutdownMode::Fast).unwrap();
+    drop(other);
 }
 
 #[test]
