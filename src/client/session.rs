@@ -506,8 +506,15 @@ impl Session {
                 // A write that fails finds the reason among what was not yet read.
                 let _ = self.wire.absorb();
                 while let Ok(Some(frame)) = self.wire.buffered_frame() {
-                    if let Frame::Other(Message::ErrorResponse(body)) = frame {
-                        self.last_fatal = Some(Box::new(DbError::from_fields(body.fields())));
+                    match frame {
+                        Frame::Other(Message::ErrorResponse(body)) => {
+                            self.last_fatal = Some(Box::new(DbError::from_fields(body.fields())));
+                        }
+                        Frame::Other(message @ Message::NoticeResponse(_)) => {
+                            // Nothing but an error ends in an error here.
+                            let _ = self.handle(message);
+                        }
+                        _ => {}
                     }
                 }
                 match self.last_fatal.clone() {

@@ -108,6 +108,21 @@ fn a_backend_that_says_why_it_dies() {
     assert!(matches!(error, Error::Connection(_)), "{error:?}");
 }
 
+/// The request is what fails then, and the reason was there before; as a warning it was passed over.
+#[test]
+fn a_backend_that_says_why_it_dies_between_two_requests() {
+    for (kind, severity, code) in [(b'E', "FATAL", "57P01"), (b'N', "WARNING", "57P02")] {
+        let mut farewell = report(severity, code);
+        farewell[0] = kind;
+        let answer = [message(b'C', b"SELECT 0\0"), ready(), farewell].concat();
+        let (mut session, backend) = session(answer);
+        session.exec("SELECT 1").expect("an answer");
+        backend.join().expect("the backend did its part");
+        let error = session.exec("SELECT 1").expect_err("the backend has gone");
+        assert_eq!(error.sqlstate().map(SqlState::code), Some(code), "{error:?}");
+    }
+}
+
 #[test]
 fn a_backend_that_breaks_the_protocol() {
     let answers: Vec<Vec<u8>> = vec![
