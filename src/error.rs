@@ -2,12 +2,12 @@
 
 mod db;
 mod lifecycle;
+mod snapshot;
 mod sqlstate;
 
 pub use self::db::{DbError, ErrorPosition, Severity};
-pub use self::lifecycle::{
-    AssetsError, ConfigError, DataDirError, ListenError, SnapshotError, StartError,
-};
+pub use self::lifecycle::{AssetsError, ConfigError, DataDirError, ListenError, StartError};
+pub use self::snapshot::{SnapshotError, SnapshotFileError};
 pub use self::sqlstate::SqlState;
 
 use std::error::Error as StdError;
@@ -89,6 +89,8 @@ pub enum Error {
     Listen(ListenError),
     /// No snapshot can be taken of the database now.
     Snapshot(SnapshotError),
+    /// A snapshot cannot be saved to a file, or loaded from it.
+    SnapshotFile(SnapshotFileError),
 }
 
 impl Error {
@@ -162,6 +164,7 @@ impl fmt::Display for Error {
             Error::Config(error) => error.fmt(f),
             Error::Listen(error) => error.fmt(f),
             Error::Snapshot(error) => error.fmt(f),
+            Error::SnapshotFile(error) => error.fmt(f),
         }
     }
 }
@@ -179,6 +182,7 @@ impl StdError for Error {
             Error::Config(error) => error.source(),
             Error::Listen(error) => error.source(),
             Error::Snapshot(error) => error.source(),
+            Error::SnapshotFile(error) => error.source(),
             _ => None,
         }
     }

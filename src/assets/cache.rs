@@ -67,7 +67,7 @@ impl UnpackedFile {
 }
 
 /// Where unpacked assets are kept, if anywhere.
-pub(super) struct CacheDir {
+pub(crate) struct CacheDir {
     directory: Option<PathBuf>,
 }
 
@@ -128,11 +128,22 @@ fn open_checked(asset: &Asset, path: &Path) -> Option<Mmap> {
     if file.metadata().ok()?.len() != asset.len {
         return None;
     }
-    // SAFETY: files in the cache are replaced by rename, never written in place; whoever truncates one
-    // by hand gets SIGBUS, as with any mapped program file.
-    #[allow(unsafe_code, reason = "mapping a file that nobody writes to")]
-    let map = unsafe { Mmap::map(&file) }.ok()?;
+    let map = map(&file).ok()?;
     (blake3::hash(&map).to_hex().as_str() == asset.hash).then_some(map)
+}
+
+/// The bytes of a file that is replaced, if at all, and not written to.
+pub(crate) fn map_file(path: &Path) -> io::Result<Unpacked> {
+    map(&File::open(path)?).map(Unpacked::Mapped)
+}
+
+fn map(file: &File) -> io::Result<Mmap> {
+    // SAFETY: files in the cache are replaced by rename, never written in place, and so are those of
+    // snapshots; whoever truncates one by hand gets SIGBUS, as with any mapped program file.
+    #[allow(unsafe_code, reason = "mapping a file that nobody writes to")]
+    unsafe {
+        Mmap::map(file)
+    }
 }
 
 /// Writes a file under its final name in one step.

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::cancel::Cancel;
 use super::session::{Epochs, Session, TransactionStatus};
 use super::types::TypeCache;
@@ -11,10 +13,12 @@ use super::wire::Wire;
 use crate::error::{ConnectionError, Error, SnapshotError};
 
 /// What a session knows of its backend, and a session on a copy of it has to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SessionState {
     pub(super) backend_pid: i32,
     pub(super) parameters: HashMap<String, String>,
+    /// Not in files: it can be asked for again.
+    #[serde(skip)]
     pub(super) types: TypeCache,
     /// Names below it may be statements of the backend.
     pub(super) next_statement: u64,

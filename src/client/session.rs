@@ -124,7 +124,7 @@ pub struct Session {
 }
 
 /// Counters of events after which prepared statements are not what they were.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Epochs {
     /// `DISCARD ALL` and `DEALLOCATE ALL`: the server has forgotten them.
     pub(super) statements: u64,

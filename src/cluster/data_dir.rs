@@ -5,8 +5,8 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::identity;
-use crate::assets::PG_MAJOR;
-use crate::error::DataDirError;
+use crate::assets::{PG_MAJOR, Runtime};
+use crate::error::{DataDirError, Error};
 use crate::kernel::fs::{FileSystem, HostDir, OpenOptions, Tree, copy_tree};
 
 /// Locked by the process that has the database open, and names it. Postgres' own lock file goes by the
@@ -38,20 +38,21 @@ enum Contents {
 }
 
 /// Locks a data directory; makes a database in it if it is empty, missing or was left half made.
-pub(super) fn open(path: &Path, template: &Tree) -> Result<Opened, DataDirError> {
+pub(super) fn open(path: &Path, runtime: &Runtime) -> Result<Opened, Error> {
     // Before anything is made there, also the lock file.
     check(path, &look(path)?)?;
-    make_private_dir(path).map_err(|error| classify(path, error))?;
+    let failed = |error| Error::DataDir(classify(path, error));
+    make_private_dir(path).map_err(failed)?;
     let (lock, last_holder) = lock(path)?;
     // Once more, now that nobody else can change it.
     let contents = look(path)?;
     check(path, &contents)?;
     let is_new = matches!(contents, Contents::Nothing | Contents::Incomplete);
     if is_new {
-        make(path, template).map_err(|error| classify(path, error))?;
+        make(path, runtime.template().map_err(Error::Assets)?).map_err(failed)?;
     }
-    remove_stale_pid_file(path, last_holder).map_err(|error| classify(path, error))?;
-    let files = HostDir::open(path).map_err(|error| classify(path, error))?;
+    remove_stale_pid_file(path, last_holder).map_err(failed)?;
+    let files = HostDir::open(path).map_err(failed)?;
     Ok(Opened { files, lock, is_new })
 }
 

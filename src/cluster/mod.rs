@@ -4,6 +4,7 @@ mod data_dir;
 mod hba;
 mod identity;
 mod image;
+mod image_file;
 mod log;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::assets::Runtime;
 use crate::client::{Cancel, ConnectOptions, Session, send_cancel_request};
 use crate::error::{Error, StartError};
@@ -22,7 +25,8 @@ use crate::kernel::fs::{FileSystem, HostDir, Namespace, OpenOptions, Tree, copy_
 use crate::kernel::process::{Process, signal};
 use crate::kernel::{HostListener, Kernel, ListenerId, Stdio};
 
-pub(crate) use self::image::Image;
+pub(crate) use self::image::{CopyOptions, Image};
+pub(crate) use self::image_file::Unusable;
 
 use self::data_dir::DirLock;
 use self::image::MemoryFiles;
@@ -66,7 +70,7 @@ pub(crate) enum Storage<'a> {
 }
 
 /// A directory of the host that the guest sees too.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HostMount {
     pub(crate) host: PathBuf,
     /// An absolute path outside [`RESERVED_PATHS`], without `.` and `..`.
@@ -91,7 +95,7 @@ pub(crate) struct StartOptions<'a> {
 }
 
 /// As whom and to what this program's sessions connect.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Access {
     pub(crate) user: String,
     pub(crate) database: String,
@@ -133,21 +137,21 @@ impl Cluster {
         options: &StartOptions<'_>,
     ) -> Result<Cluster, Error> {
         let limited = matches!(storage, Storage::Temporary { limit: Some(_) });
-        let failed = |errno| {
-            Error::Start(StartError::new(format!(
-                "the file system cannot be put together: {errno}"
-            )))
-        };
+        let failed = not_put_together;
         let require_password = |data: &dyn FileSystem| match options.require_password {
-            true => hba::require_password(data, &runtime.template).map_err(failed),
+            true => {
+                let template = runtime.template().map_err(Error::Assets)?;
+                hba::require_password(data, template).map_err(failed)
+            }
             false => Ok(()),
         };
         let root = Arc::new(root(options.files).map_err(failed)?);
         let (namespace, files, lock, is_new) = match storage {
             Storage::Temporary { limit } => {
-                let data = runtime.template.clone_with_capacity(limit);
+                let template = runtime.template().map_err(Error::Assets)?;
+                let data = template.clone_with_capacity(limit);
                 require_password(&data)?;
-                let wal = limited.then(|| wal(runtime)).transpose().map_err(failed)?;
+                let wal = limited.then(|| wal(template)).transpose().map_err(failed)?;
                 let files = MemoryFiles {
                     root,
                     data: Arc::new(data),
@@ -158,13 +162,9 @@ impl Cluster {
                 (files.namespace(runtime)?, Some(files), None, true)
             }
             Storage::Directory(path) => {
-                let opened = data_dir::open(path, &runtime.template)?;
+                let opened = data_dir::open(path, runtime)?;
                 require_password(&opened.files)?;
-                let mut namespace =
-                    namespace(runtime, root, Arc::new(opened.files)).map_err(failed)?;
-                for mount in options.mounts {
-                    add_mount(&mut namespace, mount)?;
-                }
+                let namespace = namespace(runtime, root, Arc::new(opened.files), options.mounts)?;
                 (namespace, None, Some(opened.lock), opened.is_new)
             }
         };
@@ -372,19 +372,32 @@ fn namespace(
     runtime: &Runtime,
     root: Arc<Tree>,
     data: Arc<dyn FileSystem>,
-) -> Result<Namespace, Errno> {
+    mounts: &[HostMount],
+) -> Result<Namespace, Error> {
     let mut namespace = Namespace::new(root);
-    namespace.mount_devices()?;
-    namespace.mount("/pglite", Arc::new(runtime.installation.clone_tree()), true)?;
-    namespace.mount(DATA_DIR, data, false)?;
+    namespace
+        .mount_devices()
+        .and_then(|()| {
+            let installation = Arc::new(runtime.installation.clone_tree());
+            namespace.mount("/pglite", installation, true)
+        })
+        .and_then(|()| namespace.mount(DATA_DIR, data, false))
+        .map_err(not_put_together)?;
+    for mount in mounts {
+        add_mount(&mut namespace, mount)?;
+    }
     Ok(namespace)
+}
+
+fn not_put_together(errno: Errno) -> Error {
+    Error::Start(StartError::new(format!("the file system cannot be put together: {errno}")))
 }
 
 /// The write-ahead log of a limited database is kept out of the limit: without room for it Postgres cannot
 /// even roll back, and panics.
-fn wal(runtime: &Runtime) -> Result<Tree, Errno> {
+fn wal(template: &Tree) -> Result<Tree, Errno> {
     let wal = Tree::new();
-    copy_subtree(&runtime.template, "/pg_wal", &wal)?;
+    copy_subtree(template, "/pg_wal", &wal)?;
     Ok(wal)
 }
 

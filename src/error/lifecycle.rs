@@ -292,56 +292,6 @@ impl StdError for ListenError {
     }
 }
 
-/// No snapshot can be taken of a database now.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum SnapshotError {
-    /// The session is in a transaction block.
-    InTransaction,
-    /// Other sessions are there, or PostgreSQL is at work in the background and does not stop.
-    Busy {
-        /// Their processes, as in `pg_stat_activity`.
-        pids: Vec<i32>,
-    },
-    /// The database is in a directory.
-    Persistent,
-    /// The host could not make it.
-    Io(io::Error),
-}
-
-impl fmt::Display for SnapshotError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no snapshot can be taken: ")?;
-        match self {
-            SnapshotError::InTransaction => {
-                f.write_str("the session is in a transaction; commit it or roll it back first")
-            }
-            SnapshotError::Busy { pids } => {
-                let pids: Vec<_> = pids.iter().map(i32::to_string).collect();
-                write!(
-                    f,
-                    "other processes are at work (pid {}): close all other sessions and servers of \
-                     this database first",
-                    pids.join(", ")
-                )
-            }
-            SnapshotError::Persistent => {
-                f.write_str("the database is in a directory; snapshots are for temporary databases")
-            }
-            SnapshotError::Io(_) => f.write_str("the host has no room for it"),
-        }
-    }
-}
-
-impl StdError for SnapshotError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            SnapshotError::Io(source) => Some(source),
-            _ => None,
-        }
-    }
-}
-
 /// An option of the builder or a PostgreSQL setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

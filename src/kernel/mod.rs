@@ -37,9 +37,9 @@ use std::time::{Duration, Instant};
 
 use wasmer::{Engine, Module};
 
-pub(crate) use self::image::Use;
+pub(crate) use self::image::{PageStore, Use};
 pub(crate) use self::listener::{HostListener, ListenerId};
-pub(crate) use self::park::{CaptureError, ClusterImage, CopyFacts};
+pub(crate) use self::park::{CaptureError, ClusterImage, ClusterRecord, CopyFacts};
 
 use self::console::{Console, LineSink};
 use self::descriptor::{Descriptors, Kind, Open};

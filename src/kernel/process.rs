@@ -22,6 +22,7 @@ pub(crate) mod signal {
     pub(crate) const QUIT: i32 = 3;
     pub(crate) const ABORT: i32 = 6;
     pub(crate) const KILL: i32 = 9;
+    pub(crate) const USR1: i32 = 10;
     pub(crate) const SEGV: i32 = 11;
     pub(crate) const ALARM: i32 = 14;
     pub(crate) const TERM: i32 = 15;
@@ -228,6 +229,9 @@ impl Process {
     pub(super) fn sleep_as(&self, image: Dormant) {
         let mut dormant = lock(&self.dormant);
         *dormant = Some(image);
+        // Somebody may have told the original something after its image was made. PostgreSQL looks into
+        // shared memory for what it was.
+        *lock(&self.early) |= 1 << signal::USR1;
         self.state.fetch_or(DORMANT, Ordering::SeqCst);
     }
 

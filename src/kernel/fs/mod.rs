@@ -24,7 +24,8 @@ use super::errno::Errno;
 pub(crate) use copy::{copy_subtree, copy_tree};
 pub(crate) use host::HostDir;
 pub(crate) use mount::Namespace;
-pub(crate) use tree::Tree;
+#[allow(unused_imports, reason = "to write a tree to a file")]
+pub(crate) use tree::{Tree, entries};
 
 pub(crate) type FsResult<T> = Result<T, Errno>;
 
