@@ -363,27 +363,9 @@ impl Dormant {
             let image = &self.image.postmaster;
             let region = image.memory()?;
             window.map_into(&region)?;
-            let context = context(&kernel, process, region, self.descriptors);
+            let context = Context::new(&kernel, process, region, self.descriptors);
             Ok((context, image.globals.clone(), image.memory.base()))
         });
-    }
-}
-
-fn context(
-    kernel: &Arc<Kernel>,
-    process: Arc<Process>,
-    region: Region,
-    descriptors: Descriptors,
-) -> Context {
-    Context {
-        kernel: kernel.clone(),
-        process,
-        region: Arc::new(region),
-        descriptors,
-        arguments: Vec::new(),
-        #[cfg(feature = "tls")]
-        tls: super::tls::ProcessTls::default(),
-        lookup: None,
     }
 }
 
@@ -489,7 +471,7 @@ impl Kernel {
             descriptors: descriptors_of_postmaster,
             image: image.clone(),
         });
-        process::start_copy(context(&kernel, process, region, descriptors), session)?;
+        process::start_copy(Context::new(&kernel, process, region, descriptors), session)?;
         Timers::awaken(&kernel, postmaster.pid, DORMANT);
         Ok(Restored { kernel, postmaster, stream })
     }
