@@ -7,7 +7,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use pglite_oxide::PgliteServer;
+use pglite_oxide::{ConfigError, Error, PgliteServer, Tls};
 use rustls::version::TLS12;
 use tempfile::TempDir;
 
@@ -173,4 +173,37 @@ fn settings_that_cannot_be_used_are_errors_of_the_start() {
         let error = PgliteServer::open(directory.path()).unwrap_err().to_string();
         assert!(error.contains(expected), "{conf}: {error}");
     }
+}
+
+#[test]
+fn errors_of_the_builder_s_files_name_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (pair, other) = (for_localhost(), for_localhost());
+    install(dir.path(), &pair);
+    fs::write(dir.path().join("other.key"), other.1).unwrap();
+    fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let start = |chain: &str, key: &str| {
+        let tls = Tls::from_pem_files(at(chain), at(key))?;
+        PgliteServer::builder().tls(tls).start()
+    };
+    let cases: &[(&str, &str, &str, &[&str])] = &[
+        ("none.crt", "server.key", "cannot read", &["none.crt"]),
+        ("server.crt", "none.key", "cannot read", &["none.key"]),
+        ("notes.txt", "server.key", "no certificate in PEM format found", &["notes.txt"]),
+        ("server.crt", "notes.txt", "no private key in PEM format found", &["notes.txt"]),
+        ("server.crt", "other.key", "key values mismatch", &["server.crt", "other.key"]),
+    ];
+    for (chain, key, expected, names) in cases {
+        let error = start(chain, key).map(drop).unwrap_err();
+        let Error::Config(ConfigError::Certificate { reason }) = &error else {
+            panic!("{error:?}")
+        };
+        assert!(reason.contains(expected), "{reason}");
+        for name in *names {
+            assert!(reason.contains(&at(name).display().to_string()), "{name}: {reason}");
+        }
+    }
+    let server = start("server.crt", "server.key").unwrap();
+    Offer::trusting(&pair.0).connect(server.local_addr().unwrap()).unwrap();
 }

@@ -301,3 +301,16 @@ fn tls_is_spoken() {
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"S");
 }
+
+#[cfg(feature = "tls")]
+#[test]
+fn its_certificate_can_be_had() {
+    let dir = Dir::new();
+    let file = dir.file("server.crt", "of an earlier run");
+    let server = Server::start(&["--tls", "--tls-cert-out", &file]);
+    let pem = fs::read_to_string(&file).unwrap();
+    assert!(pem.starts_with("-----BEGIN CERTIFICATE-----\n"), "{pem}");
+    assert!(pem.ends_with("-----END CERTIFICATE-----\n"), "{pem}");
+    assert_eq!(server.stop(Signal::TERM).status, Some(0));
+    assert!(!Path::new(&file).exists());
+}
