@@ -13,6 +13,9 @@ use crate::template::{self, Kind};
 /// The database that every cluster has.
 pub(crate) const DEFAULT_DATABASE: &str = "postgres";
 
+/// All databases of a new cluster.
+const FIRST_DATABASES: [&str; 3] = [DEFAULT_DATABASE, "template0", "template1"];
+
 /// What PostgreSQL may do with a directory of [`PgliteBuilder::mount`](crate::PgliteBuilder::mount).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MountAccess {
@@ -246,6 +249,11 @@ impl Options {
         )?;
         if cluster.is_new() && self.template_options().is_some() {
             self.replace_default_database(&cluster)?;
+        }
+        // To ask for it would be an error in PostgreSQL's log.
+        let is_missing = cluster.is_new() && !FIRST_DATABASES.contains(&self.database.as_str());
+        if is_missing {
+            self.create_database(&cluster, DEFAULT_DATABASE, &self.database)?;
         }
         let mut session = match self.connect(&cluster, &self.database) {
             Err(error) if error.sqlstate() == Some(&SqlState::INVALID_CATALOG_NAME) => {

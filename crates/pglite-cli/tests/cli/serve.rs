@@ -314,3 +314,17 @@ fn its_certificate_can_be_had() {
     assert_eq!(server.stop(Signal::TERM).status, Some(0));
     assert!(!Path::new(&file).exists());
 }
+
+/// It was made only after an attempt to connect to it, which is an error in the log.
+#[test]
+fn a_database_that_is_made_is_no_error() {
+    let dir = Dir::new();
+    for storage in [&["--temporary"][..], &["--path", &dir.at("db")]] {
+        let server = Server::start(&[storage, &["--database", "app"]].concat());
+        assert_eq!(value(&mut server.client(), "SELECT current_database()"), "app");
+        let end = server.stop(Signal::TERM);
+        let start = end.stderr.split("fast shutdown").next().unwrap();
+        assert!(start.contains("listening on"), "{start}");
+        assert!(!start.contains("ERROR"), "{start}");
+    }
+}
