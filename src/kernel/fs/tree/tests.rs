@@ -162,7 +162,7 @@ fn zeros_are_holes() {
 fn threads() {
     let tree = Arc::new(Tree::new());
     put(&*tree, "log", b"");
-    put(&*tree, "relation", &[0; 4 * 8192]);
+    put(&*tree, "relation", [0; 4 * 8192]);
     let clones = std::thread::scope(|scope| {
         for writer in 1..=4u8 {
             let tree = Arc::clone(&tree);
