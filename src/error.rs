@@ -4,6 +4,7 @@ mod db;
 mod lifecycle;
 mod sqlstate;
 
+pub(crate) use self::db::memory_limit_hint;
 pub use self::db::{DbError, ErrorPosition, Severity};
 pub use self::lifecycle::{
     AssetsError, ConfigError, DataDirError, ListenError, SnapshotError, StartError,

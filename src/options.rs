@@ -72,9 +72,9 @@ macro_rules! option_methods {
         }
 
         /// Limits what a temporary database may write, in bytes. Beyond it PostgreSQL reports
-        /// [`DISK_FULL`](crate::SqlState::DISK_FULL), and the session goes on. The write-ahead log, which
-        /// is kept below about 32 MB then, does not count. Without a limit a database can take all memory
-        /// there is.
+        /// [`DISK_FULL`](crate::SqlState::DISK_FULL), with a hint that names the limit, and the session
+        /// goes on. The write-ahead log, which is kept below about 32 MB then, does not count. Without a
+        /// limit a database can take all memory there is.
         pub fn memory_limit(mut self, bytes: u64) -> Self {
             self.options.memory_limit = Some(bytes);
             self
@@ -288,7 +288,10 @@ impl Options {
     }
 
     fn connect(&self, cluster: &Cluster, database: &str) -> Result<Session, Error> {
-        let options = ConnectOptions::new(&self.user, database);
+        let options = ConnectOptions {
+            memory_limit: self.memory_limit,
+            ..ConnectOptions::new(&self.user, database)
+        };
         Session::connect(cluster.connect()?, options, cluster.canceller())
     }
 

@@ -218,6 +218,8 @@ fn options_reach_postgres() {
         .batch_execute("CREATE TABLE t AS SELECT repeat('x', 1000) FROM generate_series(1, 100000)")
         .unwrap_err();
     assert_eq!(filled.code(), Some(&SqlState::DISK_FULL));
+    let log = server.stop(Signal::TERM).stderr;
+    assert!(log.contains("limited to 64 MB (memory_limit)"), "{log}");
 }
 
 #[test]
