@@ -41,20 +41,21 @@ impl Runtime {
         if let Some(runtime) = RUNTIME.get() {
             return Ok(runtime.clone());
         }
-        let runtime = Arc::new(Runtime::load_from(&CacheDir::new(cache))?);
+        let assets = packed()?;
+        let runtime = Arc::new(Runtime::load_from(&CacheDir::new(cache, &assets), &assets)?);
         Ok(RUNTIME.get_or_init(|| runtime).clone())
     }
 
-    fn load_from(cache: &CacheDir) -> Result<Runtime, AssetsError> {
-        let [code, installation, template] = packed()?;
+    fn load_from(cache: &CacheDir<'_>, assets: &[Asset; 3]) -> Result<Runtime, AssetsError> {
+        let [code, installation, template] = assets;
         let trees = || -> Result<(Tree, Tree), AssetsError> {
-            Ok((tree(cache, &installation)?, tree(cache, &template)?))
+            Ok((tree(cache, installation)?, tree(cache, template)?))
         };
         // Half the work is checking hashes: the trees on one core, the code on another.
         let (module, trees) = std::thread::scope(|scope| {
             let trees =
                 std::thread::Builder::new().name("pglite trees".into()).spawn_scoped(scope, trees);
-            let module = load_module(cache, &code);
+            let module = load_module(cache, code);
             let trees = match trees {
                 Ok(thread) => {
                     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -69,7 +70,7 @@ impl Runtime {
     }
 }
 
-fn load_module(cache: &CacheDir, code: &Asset) -> Result<(Engine, Module), AssetsError> {
+fn load_module(cache: &CacheDir<'_>, code: &Asset) -> Result<(Engine, Module), AssetsError> {
     let engine: Engine = EngineBuilder::headless().set_features(Some(features())).engine().into();
     let file = cache.unpack_to_file(code)?;
     // SAFETY: the bytes are the crate's own: their hash was compared just now with the one that was
@@ -83,7 +84,7 @@ fn load_module(cache: &CacheDir, code: &Asset) -> Result<(Engine, Module), Asset
     Ok((engine, module))
 }
 
-fn tree(cache: &CacheDir, asset: &Asset) -> Result<Tree, AssetsError> {
+fn tree(cache: &CacheDir<'_>, asset: &Asset) -> Result<Tree, AssetsError> {
     let backing: Unpacked = cache.unpack(asset)?;
     Tree::from_archive(backing).map_err(|error| AssetsError::Corrupt {
         asset: asset.name.into(),
