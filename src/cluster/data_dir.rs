@@ -240,6 +240,11 @@ mod tests {
         assert_eq!(look(dir.path()).unwrap(), Contents::Database { version: "16".into() });
         fs::write(at(INCOMPLETE), "").unwrap();
         assert_eq!(look(dir.path()).unwrap(), Contents::Incomplete);
-        assert_eq!(look(&at("notes.txt")).unwrap(), Contents::SomethingElse);
+        for path in [at("notes.txt"), at("notes.txt/db")] {
+            let error = look(&path).unwrap_err();
+            assert!(
+                matches!(&error, DataDirError::NotADirectory { path } if *path == at("notes.txt"))
+            );
+        }
     }
 }
