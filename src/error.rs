@@ -5,6 +5,7 @@ mod lifecycle;
 mod snapshot;
 mod sqlstate;
 
+pub(crate) use self::db::memory_limit_hint;
 pub use self::db::{DbError, ErrorPosition, Severity};
 pub use self::lifecycle::{AssetsError, ConfigError, DataDirError, ListenError, StartError};
 pub use self::snapshot::{SnapshotError, SnapshotFileError};

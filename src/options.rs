@@ -15,6 +15,9 @@ use crate::template::{self, Kind};
 /// The database that every cluster has.
 pub(crate) const DEFAULT_DATABASE: &str = "postgres";
 
+/// All databases of a new cluster.
+const FIRST_DATABASES: [&str; 3] = [DEFAULT_DATABASE, "template0", "template1"];
+
 /// What PostgreSQL may do with a directory of [`PgliteBuilder::mount`](crate::PgliteBuilder::mount).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MountAccess {
@@ -74,9 +77,9 @@ macro_rules! option_methods {
         }
 
         /// Limits what a temporary database may write, in bytes. Beyond it PostgreSQL reports
-        /// [`DISK_FULL`](crate::SqlState::DISK_FULL), and the session goes on. The write-ahead log, which
-        /// is kept below about 32 MB then, does not count. Without a limit a database can take all memory
-        /// there is.
+        /// [`DISK_FULL`](crate::SqlState::DISK_FULL), with a hint that names the limit, and the session
+        /// goes on. The write-ahead log, which is kept below about 32 MB then, does not count. Without a
+        /// limit a database can take all memory there is.
         pub fn memory_limit(mut self, bytes: u64) -> Self {
             self.options.memory_limit = Some(bytes);
             self
@@ -295,6 +298,11 @@ impl Options {
         if cluster.is_new() && self.template_options().is_some() {
             self.replace_default_database(&cluster)?;
         }
+        // To ask for it would be an error in PostgreSQL's log.
+        let is_missing = cluster.is_new() && !FIRST_DATABASES.contains(&self.database.as_str());
+        if is_missing {
+            self.create_database(&cluster, DEFAULT_DATABASE, &self.database)?;
+        }
         let mut session = match self.connect(&cluster, &self.database) {
             Err(error) if error.sqlstate() == Some(&SqlState::INVALID_CATALOG_NAME) => {
                 self.create_database(&cluster, DEFAULT_DATABASE, &self.database)?;
@@ -345,7 +353,10 @@ impl Options {
     }
 
     fn connect(&self, cluster: &Cluster, database: &str) -> Result<Session, Error> {
-        let options = ConnectOptions::new(&self.user, database);
+        let options = ConnectOptions {
+            memory_limit: self.memory_limit,
+            ..ConnectOptions::new(&self.user, database)
+        };
         Session::connect(cluster.connect()?, options, cluster.canceller())
     }
 

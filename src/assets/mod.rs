@@ -45,15 +45,17 @@ impl Runtime {
         if let Some(runtime) = RUNTIME.get() {
             return Ok(runtime.clone());
         }
-        let runtime = Arc::new(Runtime::load_from(CacheDir::new(cache), beside)?);
+        let runtime = Arc::new(Runtime::load_from(cache, beside)?);
         Ok(RUNTIME.get_or_init(|| runtime).clone())
     }
 
     fn load_from(
-        cache: CacheDir,
+        cache: Option<&Path>,
         beside: impl FnOnce(&CacheDir) + Send,
     ) -> Result<Runtime, AssetsError> {
-        let Packed { code, installation, .. } = packed()?;
+        let packed = packed()?;
+        let cache = CacheDir::new(cache, packed.all());
+        let Packed { code, installation, .. } = packed;
         let others = || {
             let installation = tree(&cache, &installation);
             beside(&cache);
@@ -142,6 +144,12 @@ struct Packed {
     template: Asset,
     /// None in the build that makes it.
     image: Option<Asset>,
+}
+
+impl Packed {
+    fn all(&self) -> Vec<Asset> {
+        [self.code, self.installation, self.template].into_iter().chain(self.image).collect()
+    }
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]

@@ -23,6 +23,7 @@ pub(crate) struct SessionState {
     /// Names below it may be statements of the backend.
     pub(super) next_statement: u64,
     pub(super) epochs: Epochs,
+    pub(super) memory_limit: Option<u64>,
 }
 
 impl SessionState {
@@ -44,6 +45,7 @@ impl Session {
             types: self.types.clone(),
             next_statement: self.next_statement,
             epochs: self.epochs,
+            memory_limit: self.memory_limit,
         })
     }
 
@@ -62,6 +64,7 @@ impl Session {
         session.types = state.types.clone();
         session.next_statement = state.next_statement;
         session.epochs = state.epochs;
+        session.memory_limit = state.memory_limit;
         Ok(session)
     }
 }

@@ -75,7 +75,7 @@ fn look(path: &Path) -> Result<Contents, DataDirError> {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Contents::Nothing),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            return Ok(Contents::SomethingElse);
+            return Err(not_a_directory(path));
         }
         Err(error) => return Err(classify(path, error)),
     };
@@ -95,6 +95,13 @@ fn look(path: &Path) -> Result<Contents, DataDirError> {
     } else {
         Ok(Contents::SomethingElse)
     }
+}
+
+/// It may be the path itself, or what should be a directory above it.
+fn not_a_directory(path: &Path) -> DataDirError {
+    let is_file = |path: &&Path| fs::metadata(path).is_ok_and(|found| !found.is_dir());
+    let file = path.ancestors().find(is_file).unwrap_or(path);
+    DataDirError::NotADirectory { path: file.to_owned() }
 }
 
 fn make_private_dir(path: &Path) -> io::Result<()> {
@@ -234,6 +241,11 @@ mod tests {
         assert_eq!(look(dir.path()).unwrap(), Contents::Database { version: "16".into() });
         fs::write(at(INCOMPLETE), "").unwrap();
         assert_eq!(look(dir.path()).unwrap(), Contents::Incomplete);
-        assert_eq!(look(&at("notes.txt")).unwrap(), Contents::SomethingElse);
+        for path in [at("notes.txt"), at("notes.txt/db")] {
+            let error = look(&path).unwrap_err();
+            assert!(
+                matches!(&error, DataDirError::NotADirectory { path } if *path == at("notes.txt"))
+            );
+        }
     }
 }

@@ -120,7 +120,7 @@ impl Cluster {
         let mut key = [0u8; 4];
         getrandom::fill(&mut key).map_err(|error| failed(std::io::Error::other(error)))?;
         let cancel_key = i32::from_le_bytes(key);
-        let log = Log::new();
+        let log = Log::new(files.limit);
         let sink = log.clone();
         let restored = Kernel::restore(
             &runtime.engine,

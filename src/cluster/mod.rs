@@ -173,7 +173,7 @@ impl Cluster {
         let kernel =
             Kernel::new(&runtime.engine, &runtime.module, namespace.clone(), environment());
         let port = options.port.unwrap_or(DEFAULT_PORT);
-        let log = Log::new();
+        let log = Log::new(files.as_ref().and_then(|files| files.limit));
         let sink = log.clone();
         let postmaster = kernel
             .start(
@@ -211,6 +211,7 @@ impl Cluster {
     pub(crate) fn session(cluster: &Arc<Cluster>, access: &Access) -> Result<Session, Error> {
         let options = ConnectOptions {
             keep_alive: Some(cluster.clone()),
+            memory_limit: cluster.files.as_ref().and_then(|files| files.limit),
             ..ConnectOptions::new(&access.user, &access.database)
         };
         Session::connect(cluster.connect()?, options, cluster.canceller())

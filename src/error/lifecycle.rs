@@ -90,6 +90,11 @@ pub enum DataDirError {
         /// The directory.
         path: PathBuf,
     },
+    /// What should be a directory is a file.
+    NotADirectory {
+        /// The file: the path, or a part of it.
+        path: PathBuf,
+    },
     /// The database belongs to another major version of PostgreSQL.
     WrongVersion {
         /// The data directory.
@@ -143,6 +148,12 @@ impl fmt::Display for DataDirError {
                 f,
                 "{} is not empty and not a PostgreSQL data directory; pass an empty or missing \
                  directory to make a new database (nothing was changed)",
+                path.display()
+            ),
+            DataDirError::NotADirectory { path } => write!(
+                f,
+                "{} is a file, not a directory; a database is a directory: pass one that is empty, \
+                 missing or a database",
                 path.display()
             ),
             DataDirError::WrongVersion { path, found, expected } => write!(

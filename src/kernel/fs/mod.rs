@@ -12,6 +12,8 @@ pub(crate) mod fault;
 mod host;
 mod mount;
 mod path;
+#[cfg(test)]
+mod testing;
 pub(crate) mod tree;
 
 use std::fmt::Debug;
