@@ -155,6 +155,10 @@ fn entry() {
             let mut db = Pglite::temporary().unwrap();
             say(super::text(&mut db, "SELECT 40 + 2"));
         }
+        "select from a snapshot" => {
+            let mut db = pglite_oxide::Snapshot::load(path).unwrap().start().unwrap();
+            say(super::text(&mut db, "SELECT count(*) FROM item"));
+        }
         "mapped" => {
             let mut db = Pglite::temporary().unwrap();
             say(super::text(&mut db, "SELECT 40 + 2"));

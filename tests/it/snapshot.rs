@@ -2,9 +2,13 @@
 
 use std::collections::HashSet;
 
-use pglite_oxide::{Error, Pglite, Session, ShutdownMode, SnapshotError};
+use pglite_oxide::{
+    Error, MountAccess, Pglite, PgliteServer, Session, ShutdownMode, Snapshot, SnapshotError,
+    SnapshotFileError, SqlState,
+};
 
-use crate::{sqlstate, temporary, text};
+use crate::child::Process;
+use crate::{eventually, sqlstate, temporary, text};
 
 fn with_items() -> Pglite {
     let mut db = temporary();
@@ -215,14 +219,15 @@ fn when_there_is_no_snapshot() {
     assert!(matches!(error, Error::Snapshot(SnapshotError::InTransaction)), "{error}");
     db.exec("ROLLBACK").unwrap();
 
-    let other = db.connect().unwrap();
+    let mut other = db.connect().unwrap();
+    other.exec("BEGIN").unwrap();
     let error = db.snapshot().unwrap_err();
     let pid = other.backend_pid();
     assert!(
-        matches!(&error, Error::Snapshot(SnapshotError::Busy { pids }) if pids.contains(&pid)),
+        matches!(&error, Error::Snapshot(SnapshotError::Busy { pids }) if *pids == [pid]),
         "{error}"
     );
-    drop(other);
+    other.exec("COMMIT").unwrap();
 
     let dir = tempfile::tempdir().unwrap();
     let mut kept = Pglite::open(dir.path().join("db")).unwrap();
@@ -246,4 +251,162 @@ fn many_threads_start_from_one_snapshot() {
             });
         }
     });
+}
+
+/// Idle sessions go on in the original. In a copy they have lost their client, and what they held is free as soon
+/// as PostgreSQL finds out.
+#[test]
+fn a_copy_is_without_the_other_sessions() {
+    let mut db = temporary();
+    let mut other = db.connect().unwrap();
+    other
+        .exec("SELECT pg_advisory_lock(7); CREATE TEMPORARY TABLE own AS SELECT 1 AS one")
+        .unwrap();
+    let snapshot = db.snapshot().unwrap();
+    assert_eq!(text(&mut other, "SELECT one FROM own"), "1");
+
+    let mut copies = vec![snapshot.start().unwrap()];
+    // Of a copy in which it has not been found out yet.
+    let fork = copies[0].fork().unwrap();
+    copies.push(fork);
+    for copy in &mut copies {
+        copy.exec("SELECT pg_advisory_lock(7)").unwrap();
+        let sessions =
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'";
+        eventually("the copy's session is alone", || text(copy, sessions) == "1");
+    }
+    assert_eq!(text(&mut db, "SELECT pg_try_advisory_lock(7)"), "f");
+}
+
+#[test]
+fn a_snapshot_in_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("migrated");
+    let mut db = with_items();
+    db.exec("SET work_mem = '7MB'; PREPARE one AS SELECT 1").unwrap();
+    db.snapshot().unwrap().save(&path).unwrap();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    let loaded = Snapshot::load(&path).unwrap();
+    // It is mapped.
+    std::fs::remove_file(&path).unwrap();
+    for copy in [loaded.start().unwrap(), loaded.start().unwrap().fork().unwrap()].iter_mut() {
+        assert_eq!(text(copy, "SELECT count(*) FROM item"), "1000");
+        assert_eq!(text(copy, "SHOW work_mem"), "7MB");
+        assert_eq!(text(copy, "EXECUTE one"), "1");
+        copy.exec("INSERT INTO item VALUES (5000, 'own'); CHECKPOINT").unwrap();
+        assert_eq!(text(&mut copy.connect().unwrap(), "SELECT count(*) FROM item"), "1001");
+    }
+}
+
+#[test]
+fn another_process_goes_on_from_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("migrated");
+    with_items().snapshot().unwrap().save(&path).unwrap();
+    let mut other = Process::start("select from a snapshot", &path, &[]);
+    assert_eq!(other.line().as_deref(), Some("1000"));
+    other.wait();
+}
+
+#[test]
+fn files_that_are_no_snapshots() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("migrated");
+    temporary().snapshot().unwrap().save(&path).unwrap();
+    let good = std::fs::read(&path).unwrap();
+    let changed = |at: usize| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    let cases: [(&str, Vec<u8>); 6] = [
+        ("is not a file that a snapshot was saved to", Vec::new()),
+        ("is not a file that a snapshot was saved to", vec![b'x'; 100_000]),
+        ("another build", changed(50)),
+        ("damaged or incomplete", changed(good.len() / 2)),
+        ("damaged or incomplete", changed(good.len() - 1)),
+        ("damaged or incomplete", good[..good.len() - 4096].to_vec()),
+    ];
+    for (expected, bytes) in cases {
+        std::fs::write(&path, bytes).unwrap();
+        let error = Snapshot::load(&path).unwrap_err();
+        assert!(matches!(error, Error::SnapshotFile(_)), "{error}");
+        assert!(error.to_string().contains(expected), "{error}, not: {expected}");
+    }
+    let error = Snapshot::load(dir.path().join("missing")).unwrap_err();
+    assert!(matches!(error, Error::SnapshotFile(SnapshotFileError::Io { .. })), "{error}");
+    let error = temporary().snapshot().unwrap().save(dir.path().join("no/such/directory"));
+    assert!(matches!(error, Err(Error::SnapshotFile(SnapshotFileError::Io { .. }))), "{error:?}");
+}
+
+#[test]
+fn a_snapshot_of_a_server() {
+    let server = PgliteServer::builder().password("secret").start().unwrap();
+    let connect = |server: &PgliteServer| {
+        postgres::Client::connect(&server.database_url(), postgres::NoTls).unwrap()
+    };
+    // One that stays connected, as in a pool.
+    let mut client = connect(&server);
+    client.batch_execute("CREATE TABLE item AS SELECT generate_series(1, 3) AS id").unwrap();
+    let snapshot = server.snapshot().unwrap();
+    client.batch_execute("INSERT INTO item VALUES (4)").unwrap();
+
+    for _ in 0..2 {
+        let copy = snapshot.start_server().unwrap();
+        let mut client = connect(&copy);
+        let row =
+            client.query_one("SELECT count(*), current_setting('port') FROM item", &[]).unwrap();
+        assert_eq!(row.get::<_, i64>(0), 3);
+        assert_eq!(row.get::<_, String>(1), copy.local_addr().unwrap().port().to_string());
+    }
+    let mut direct = snapshot.start().unwrap();
+    assert_eq!(text(&mut direct, "SELECT count(*) FROM item"), "3");
+
+    client.batch_execute("BEGIN").unwrap();
+    let error = server.snapshot().unwrap_err();
+    assert!(matches!(error, Error::Snapshot(SnapshotError::Busy { .. })), "{error}");
+    client.batch_execute("ROLLBACK").unwrap();
+}
+
+/// The packed image was made by a session that had done a lot.
+#[test]
+fn a_new_database_is_as_new() {
+    let mut db = temporary();
+    let empty = [
+        "SELECT name FROM pg_prepared_statements",
+        "SELECT name FROM pg_cursors",
+        "SELECT locktype FROM pg_locks WHERE pid = pg_backend_pid() AND locktype NOT IN ('relation', 'virtualxid')",
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace",
+        "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'pg_temp%'",
+        "SELECT name FROM pg_settings WHERE source = 'session'",
+    ];
+    for query in empty {
+        assert_eq!(db.exec(query).unwrap()[0].rows().len(), 0, "{query}");
+    }
+    assert_eq!(text(&mut db, "SELECT now() - pg_postmaster_start_time() < '1 minute'"), "t");
+    assert_eq!(
+        text(
+            &mut db,
+            "SELECT now() - backend_start < '1 minute' FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+        ),
+        "t"
+    );
+}
+
+#[test]
+fn options_that_a_copy_has_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "mounted").unwrap();
+    let mut db = Pglite::builder().mount(dir.path(), "/in", MountAccess::ReadOnly).open().unwrap();
+    assert_eq!(text(&mut db, "SELECT pg_read_file('/in/file')"), "mounted");
+    let error = temporary().exec("SELECT pg_read_file('/in/file')").unwrap_err();
+    assert_eq!(error.sqlstate(), Some(&SqlState::UNDEFINED_FILE));
+
+    let mut app = Pglite::builder().database("app").encoding("LATIN1").open().unwrap();
+    assert_eq!(
+        text(&mut app, "SELECT current_database() || ' ' || getdatabaseencoding()"),
+        "app LATIN1"
+    );
+    let mut started = Pglite::builder().instant_start(false).open().unwrap();
+    assert_eq!(text(&mut started, "SELECT 1"), "1");
 }
