@@ -23,6 +23,8 @@ FORBIDDEN = {
     "aws-lc-sys": NO_C_LIBRARY,
     "tokio": "the core is synchronous and needs no run time",
     "tokio-postgres": "it is for the feature tokio-postgres",
+    "sqlx": "it is for the feature sqlx",
+    "sqlx-core": "it is for the feature sqlx",
     "wasmer-compiler-cranelift": NO_COMPILER,
     "wasmer-compiler-llvm": NO_COMPILER + "; and it is BUSL-1.1",
     "wasmer-compiler-singlepass": NO_COMPILER,

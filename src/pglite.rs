@@ -298,6 +298,16 @@ pub struct PgliteBuilder {
 impl PgliteBuilder {
     option_methods!();
 
+    /// Whether [`mount`](PgliteBuilder::mount) was called.
+    pub(crate) fn has_mounts(&self) -> bool {
+        !self.options.mounts.is_empty()
+    }
+
+    /// What [`cache_dir`](PgliteBuilder::cache_dir) has said.
+    pub(crate) fn chosen_cache_dir(&self) -> Option<&Path> {
+        self.options.cache_dir.as_deref()
+    }
+
     /// Opens the database.
     ///
     /// # Errors

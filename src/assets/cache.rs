@@ -29,6 +29,18 @@ const TOUCHED: Duration = Duration::from_secs(DAY);
 
 const DAY: u64 = 24 * 3600;
 
+/// `chosen`, or what the environment says, or the user's cache directory.
+pub(crate) fn directory(chosen: Option<&Path>) -> Option<PathBuf> {
+    match chosen {
+        Some(path) => Some(path.to_owned()),
+        None => match std::env::var_os(CACHE_VARIABLE) {
+            Some(path) if path.is_empty() => None,
+            Some(path) => Some(PathBuf::from(path)),
+            None => user_cache_dir().map(|path| path.join("pglite-oxide")),
+        },
+    }
+}
+
 /// One packed part.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asset {
@@ -97,17 +109,8 @@ pub(crate) struct CacheDir {
 }
 
 impl CacheDir {
-    /// `chosen`, or what the environment says, or the user's cache directory.
     pub(super) fn new(chosen: Option<&Path>, assets: Vec<Asset>) -> CacheDir {
-        let directory = match chosen {
-            Some(path) => Some(path.to_owned()),
-            None => match std::env::var_os(CACHE_VARIABLE) {
-                Some(path) if path.is_empty() => None,
-                Some(path) => Some(PathBuf::from(path)),
-                None => user_cache_dir().map(|path| path.join("pglite-oxide")),
-            },
-        };
-        CacheDir { directory, assets }
+        CacheDir { directory: directory(chosen), assets }
     }
 
     /// The bytes of an asset.

@@ -2,6 +2,8 @@
 
 mod cache;
 
+pub(crate) use self::cache::directory as cache_directory;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

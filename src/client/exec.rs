@@ -94,8 +94,18 @@ impl Session {
     /// # }
     /// ```
     pub fn exec(&mut self, sql: &str) -> Result<Vec<ExecResult>, Error> {
-        self.send_simple(sql)?;
         let mut results = Vec::new();
+        self.exec_into(sql, &mut results)?;
+        Ok(results)
+    }
+
+    /// [`exec`](Session::exec), which after an error tells as well what had been done before it.
+    pub(crate) fn exec_into(
+        &mut self,
+        sql: &str,
+        results: &mut Vec<ExecResult>,
+    ) -> Result<(), Error> {
+        self.send_simple(sql)?;
         let mut current = ExecResult::empty();
         let mut error: Option<Box<DbError>> = None;
         let mut misuse = None;
@@ -140,7 +150,7 @@ impl Session {
         match (misuse, error) {
             (Some(misuse), _) => Err(Error::usage(misuse)),
             (None, Some(error)) => Err(Error::Db(error)),
-            (None, None) => Ok(results),
+            (None, None) => Ok(()),
         }
     }
 

@@ -202,6 +202,7 @@ fn entry() {
             }
             say(count().saturating_sub(before));
         }
+        "template" => crate::template_files::task(path),
         "bad input" => crate::server::bad_input::run(),
         "log of passwords" => crate::server::auth::log_of_passwords(path),
         other => panic!("no task {other}"),

@@ -14,6 +14,8 @@ mod replication;
 mod server;
 mod session;
 mod snapshot;
+mod template_files;
+mod testing;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(not(feature = "tls"))]

@@ -1,0 +1,7 @@
+-- The comment has a semicolon; it begins no statement.
+CREATE TABLE second (id int);
+
+CREATE TABLE third (
+    id int,
+    other nothing
+);
