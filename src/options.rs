@@ -1,11 +1,14 @@
 //! Options that a database is opened with, whoever opens it.
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::assets::Runtime;
 use crate::client::{ConnectOptions, Session};
-use crate::cluster::{Access, Cluster, HostMount, Image, RESERVED_PATHS, StartOptions, Storage};
+use crate::cluster::{
+    Access, ArchiveSource, Cluster, HostMount, Image, RESERVED_PATHS, StartOptions, Storage,
+};
 use crate::error::{ConfigError, Error, SqlState};
 use crate::kernel::Use;
 use crate::template::{self, Kind};
@@ -184,17 +187,27 @@ pub(crate) struct Opened {
 }
 
 impl Options {
-    /// A running cluster with the database that the options ask for, and a session on it.
-    pub(crate) fn open(&self, server: &ServerStart) -> Result<Opened, Error> {
+    /// A running cluster with the database that the options ask for, and a session on it. If there is an
+    /// archive, the cluster is what is in it.
+    pub(crate) fn open(
+        &self,
+        server: &ServerStart,
+        archive: Option<&mut dyn Read>,
+    ) -> Result<Opened, Error> {
         self.check()?;
+        let archive = archive.map(ArchiveSource::open).transpose()?;
         let runtime = Runtime::load(self.cache_dir.as_deref()).map_err(Error::Assets)?;
-        let Some(kind) = self.kind(server) else { return self.start(server, runtime) };
+        let kind = match archive {
+            Some(_) => None,
+            None => self.kind(server),
+        };
+        let Some(kind) = kind else { return self.start(server, runtime, archive) };
         let from_image = |image: &Image| {
             let (cluster, session) = Cluster::from_image(&runtime, image)?;
             Ok(Opened { cluster, session, access: self.access(), runtime: runtime.clone() })
         };
         template::start_or_make(kind, from_image, |with_image| {
-            let mut opened = self.start(server, runtime.clone())?;
+            let mut opened = self.start(server, runtime.clone(), None)?;
             if !with_image {
                 return Ok((opened, None));
             }
@@ -226,7 +239,12 @@ impl Options {
     }
 
     /// Starts the cluster, makes the database if it is missing, and connects.
-    fn start(&self, server: &ServerStart, runtime: Arc<Runtime>) -> Result<Opened, Error> {
+    fn start(
+        &self,
+        server: &ServerStart,
+        runtime: Arc<Runtime>,
+        archive: Option<ArchiveSource<'_>>,
+    ) -> Result<Opened, Error> {
         let storage = match &self.path {
             Some(path) => Storage::Directory(path),
             None => Storage::Temporary { limit: self.memory_limit },
@@ -236,6 +254,7 @@ impl Options {
         let cluster = Cluster::start(
             &runtime,
             storage,
+            archive,
             &StartOptions {
                 settings: &settings,
                 mounts: &self.mounts,
