@@ -20,10 +20,15 @@ const BLOCK: usize = 512;
 const NAME_MAX: u64 = 4096;
 const EXTENSIONS_MAX: u64 = 64 << 10;
 
+/// Zeros that are read at the end of an archive.
+const TAIL_MAX: u64 = 64 << 10;
+
 /// Directories that PostgreSQL does not make anew, but for those in which something always is.
 const DIRECTORIES: &[&str] = &[
     "pg_commit_ts",
     "pg_dynshmem",
+    "pg_logical/mappings",
+    "pg_logical/snapshots",
     "pg_notify",
     "pg_replslot",
     "pg_serial",
@@ -145,10 +150,13 @@ pub(crate) fn unpack(
     };
     loader.entries(&mut archive)?;
     // Each archive ends with blocks of zeros.
-    let ended = archive.into_inner().ended;
-    if ended || loader.is_ours == Some(true) && !loader.is_complete {
+    let mut rest = archive.into_inner();
+    if rest.ended || loader.is_ours == Some(true) && !loader.is_complete {
         return Err(LoadError::Truncated);
     }
+    // zstd's last checksum comes after them.
+    io::copy(&mut (&mut rest).take(TAIL_MAX), &mut io::sink())
+        .map_err(|error| loader.broken(&error))?;
     loader.check(template)
 }
 

@@ -66,7 +66,8 @@ fn truncated_archives() {
 /// Every bit of the files, and of what describes them.
 #[test]
 fn changed_bits() {
-    let db = temporary();
+    let mut db = temporary();
+    db.exec("CREATE TABLE item AS SELECT generate_series(1, 1000) AS id").unwrap();
     for format in FORMATS {
         let mut archive = dumped(&db, format);
         for at in places(archive.len() - 1024, 25) {
@@ -79,11 +80,8 @@ fn changed_bits() {
                     ),
                     "{format:?} {at}: {error:?}"
                 ),
-                // Of what fills up a block.
-                Ok(mut copy) => {
-                    assert_eq!(format, DumpFormat::Tar, "{at}");
-                    text(&mut copy, "SELECT 1");
-                }
+                // Of what fills up a block: nothing that is read.
+                Ok(mut copy) => assert_eq!(text(&mut copy, "SELECT count(*) FROM item"), "1000"),
                 other => panic!("{format:?} {at}: {other:?}"),
             }
             archive[at] ^= 0x10;
