@@ -141,7 +141,7 @@ impl fmt::Display for LoadError {
                  {expected}; move the data as SQL"
             ),
             LoadError::Incompatible { reason } => {
-                write!(f, "{reason}, and this library has a 32-bit one; move the data as SQL")
+                write!(f, "{reason}; move the data as SQL")
             }
             LoadError::Read(_) => f.write_str("it cannot be read"),
             LoadError::Write { path, .. } => write!(f, "{path} cannot be written"),

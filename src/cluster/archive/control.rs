@@ -57,8 +57,11 @@ pub(super) fn check(found: &[u8], template: &[u8]) -> Result<(), LoadError> {
         }
     }
     if found[BY_VALUE] != template[BY_VALUE] {
-        let bits = if found[BY_VALUE] == 0 { 32 } else { 64 };
-        return incompatible(format!("it comes from a {bits}-bit PostgreSQL"));
+        let bits = |file: &[u8]| if file[BY_VALUE] == 0 { 32 } else { 64 };
+        let (found, ours) = (bits(found), bits(template));
+        return incompatible(format!(
+            "it comes from a {found}-bit PostgreSQL, and that of this library has {ours} bits"
+        ));
     }
     for (at, name) in LAYOUT {
         let (found, ours) = (field(found, *at), field(template, *at));

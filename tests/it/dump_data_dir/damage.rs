@@ -208,7 +208,7 @@ fn long_names_and_extended_headers() {
 fn archives_of_something_else() {
     let archive = dumped(&temporary(), DumpFormat::Tar);
     let files = files(&archive);
-    let changed = |change: &dyn Fn(&mut BTreeMap<String, Vec<u8>>)| {
+    let changed = |change: &dyn Fn(&mut Files)| {
         let mut files = files.clone();
         change(&mut files);
         packed(&files)

@@ -23,8 +23,11 @@ fn dumped(db: &Pglite, format: DumpFormat) -> Vec<u8> {
     archive
 }
 
+/// Contents by path.
+type Files = BTreeMap<String, Vec<u8>>;
+
 /// The files of a plain archive, and the directories with a slash at the end.
-fn files(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
+fn files(archive: &[u8]) -> Files {
     let mut archive = tar::Archive::new(archive);
     let entries = archive.entries().unwrap().map(Result::unwrap);
     entries
@@ -41,7 +44,7 @@ fn files(archive: &[u8]) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// An archive as another program might make it of these files: without directories.
-fn packed(files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
+fn packed(files: &Files) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let is_packed = |path: &str| !path.starts_with("pglite-oxide.") && !path.ends_with('/');
     for (path, contents) in files.iter().filter(|(path, _)| is_packed(path)) {
