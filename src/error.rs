@@ -3,13 +3,14 @@
 mod archive;
 mod db;
 mod lifecycle;
+mod snapshot;
 mod sqlstate;
 
 pub use self::archive::{DumpError, LoadError};
+pub(crate) use self::db::memory_limit_hint;
 pub use self::db::{DbError, ErrorPosition, Severity};
-pub use self::lifecycle::{
-    AssetsError, ConfigError, DataDirError, ListenError, SnapshotError, StartError,
-};
+pub use self::lifecycle::{AssetsError, ConfigError, DataDirError, ListenError, StartError};
+pub use self::snapshot::{SnapshotError, SnapshotFileError};
 pub use self::sqlstate::SqlState;
 
 use std::error::Error as StdError;
@@ -95,6 +96,8 @@ pub enum Error {
     Dump(DumpError),
     /// The archive of a data directory cannot be loaded.
     Load(LoadError),
+    /// A snapshot cannot be saved to a file, or loaded from it.
+    SnapshotFile(SnapshotFileError),
 }
 
 impl Error {
@@ -170,6 +173,7 @@ impl fmt::Display for Error {
             Error::Snapshot(error) => error.fmt(f),
             Error::Dump(error) => error.fmt(f),
             Error::Load(error) => error.fmt(f),
+            Error::SnapshotFile(error) => error.fmt(f),
         }
     }
 }
@@ -189,6 +193,7 @@ impl StdError for Error {
             Error::Snapshot(error) => error.source(),
             Error::Dump(error) => error.source(),
             Error::Load(error) => error.source(),
+            Error::SnapshotFile(error) => error.source(),
             _ => None,
         }
     }

@@ -177,7 +177,7 @@ impl Pglite {
     /// # }
     /// ```
     pub fn server(&self) -> Result<PgliteServer, Error> {
-        PgliteServer::attach(self.cluster.clone(), self.access.clone(), false)
+        PgliteServer::attach(self.cluster.clone(), self.access.clone(), self.runtime.clone())
     }
 
     pub(crate) fn from_parts(
@@ -197,15 +197,15 @@ impl Pglite {
     ///
     /// # Errors
     ///
-    /// [`Error::Snapshot`] in a transaction, while there are other sessions, and for a database in a
+    /// [`Error::Snapshot`] in a transaction, while another session is busy, and for a database in a
     /// directory.
     pub fn snapshot(&mut self) -> Result<Snapshot, Error> {
         self.snapshot_for(Use::ManyTimes)
     }
 
     fn snapshot_for(&mut self, usage: Use) -> Result<Snapshot, Error> {
-        let image = self.cluster.capture(&mut self.session, usage)?;
-        Ok(Snapshot::new(image, self.runtime.clone(), self.access.clone()))
+        let image = self.cluster.capture(&mut self.session, &self.access, usage)?;
+        Ok(Snapshot::new(image, self.runtime.clone(), None))
     }
 
     /// A copy of this temporary database, which goes its own way: [`snapshot`](Pglite::snapshot) and

@@ -1,11 +1,12 @@
 //! [`Snapshot`]: a database at one moment, to start from again and again.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::assets::Runtime;
-use crate::cluster::{Access, Cluster, Image};
-use crate::error::Error;
+use crate::assets::{self, Runtime};
+use crate::cluster::{Cluster, CopyOptions, Image};
+use crate::error::{Error, SnapshotFileError};
 use crate::pglite::Pglite;
 use crate::server::PgliteServer;
 
@@ -38,12 +39,13 @@ use crate::server::PgliteServer;
 pub struct Snapshot {
     image: Arc<Image>,
     runtime: Arc<Runtime>,
-    access: Access,
+    /// Of servers.
+    password: Option<String>,
 }
 
 impl Snapshot {
-    pub(crate) fn new(image: Image, runtime: Arc<Runtime>, access: Access) -> Snapshot {
-        Snapshot { image: Arc::new(image), runtime, access }
+    pub(crate) fn new(image: Image, runtime: Arc<Runtime>, password: Option<String>) -> Snapshot {
+        Snapshot { image: Arc::new(image), runtime, password }
     }
 
     /// A new database that begins at the moment of the snapshot.
@@ -55,14 +57,14 @@ impl Snapshot {
     ///
     /// [`Error::Start`] if the host has no room for a further process (memory, threads, descriptors).
     pub fn start(&self) -> Result<Pglite, Error> {
-        let (cluster, session) = Cluster::from_image(&self.runtime, &self.image)?;
-        Ok(Pglite::from_parts(session, cluster, self.access.clone(), self.runtime.clone()))
+        let (cluster, session) =
+            Cluster::from_image(&self.runtime, &self.image, &CopyOptions::default())?;
+        let access = self.image.access().clone();
+        Ok(Pglite::from_parts(session, cluster, access, self.runtime.clone()))
     }
 
     /// A server with a new database that begins at the moment of the snapshot, on 127.0.0.1 and a port of
     /// the system's choice. The original's session, with its temporary tables and locks, is not in it.
-    ///
-    /// `SHOW port` says what it said in the original; [`PgliteServer::local_addr`] knows the real one.
     ///
     /// # Errors
     ///
@@ -82,15 +84,67 @@ impl Snapshot {
     /// # }
     /// ```
     pub fn start_server(&self) -> Result<PgliteServer, Error> {
-        let (cluster, session) = Cluster::from_image(&self.runtime, &self.image)?;
-        let server = PgliteServer::attach(cluster, self.access.clone(), true)?;
-        drop(session);
-        Ok(server)
+        PgliteServer::from_image(self.runtime.clone(), &self.image, self.password.clone())
+    }
+
+    /// Saves the snapshot to a file, so that other processes can [`load`](Snapshot::load) it: with a process
+    /// for each test, the database is migrated once. A file of that name is replaced, in one step.
+    ///
+    /// The file has the size of the database and some megabytes. It is of use to the same build of this
+    /// library only (version and platform); for a copy that lasts, dump the database. A server's password is
+    /// not in it, and neither are the contents of directories that were mounted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SnapshotFile`] if the file cannot be written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pglite_oxide::{Pglite, Snapshot};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("migrated.snapshot");
+    /// let mut db = Pglite::temporary()?;
+    /// db.exec("CREATE TABLE item (id int)")?;
+    /// db.snapshot()?.save(&path)?;
+    ///
+    /// // In another process:
+    /// let mut db = Snapshot::load(&path)?.start()?;
+    /// assert_eq!(db.query("SELECT id FROM item", &[])?.len(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let identity = assets::identity().map_err(Error::Assets)?;
+        self.image.save(path.as_ref(), &identity).map_err(Error::SnapshotFile)
+    }
+
+    /// Loads a snapshot that was [saved](Snapshot::save) to a file.
+    ///
+    /// The file is mapped, not read: it can be replaced or removed meanwhile, but not be written to. Its
+    /// contents are compared with the hash in it. That finds damage, not malice: it is memory of a program,
+    /// so load a file only from where you would load a program.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SnapshotFile`] if there is no such file, it is damaged, or another build has written it.
+    pub fn load(path: impl AsRef<Path>) -> Result<Snapshot, Error> {
+        let path = path.as_ref();
+        let failed = |error: SnapshotFileError| Error::SnapshotFile(error);
+        let bytes = assets::map_file(path)
+            .map_err(|source| failed(SnapshotFileError::Io { path: path.to_owned(), source }))?;
+        let identity = assets::identity().map_err(Error::Assets)?;
+        let image = Image::load(Arc::new(bytes), &identity, false)
+            .map_err(|unusable| failed(unusable.of_file(path)))?;
+        let runtime = Runtime::load(None, |_| ()).map_err(Error::Assets)?;
+        Ok(Snapshot::new(image, runtime, None))
     }
 }
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshot").field("access", &self.access).finish_non_exhaustive()
+        f.debug_struct("Snapshot").field("access", self.image.access()).finish_non_exhaustive()
     }
 }

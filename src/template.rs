@@ -1,11 +1,14 @@
-//! Images of new temporary databases, so that PostgreSQL is started for the first ones of a kind only.
+//! Images of new temporary databases, so that PostgreSQL is started for the first ones of a kind only, and
+//! for those without any option not at all: their image is packed into the crate.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use lru::LruCache;
 
-use crate::cluster::Image;
+use crate::assets::{self, CacheDir};
+use crate::cluster::{Image, Unusable};
+use crate::error::AssetsError;
 
 /// Kinds that are remembered. Each keeps some megabytes.
 const KINDS: NonZeroUsize = NonZeroUsize::new(8).expect("8 is not zero");
@@ -19,6 +22,15 @@ pub(crate) struct Kind {
     pub(crate) locale: Option<String>,
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) memory_limit: Option<u64>,
+    /// Clients from outside of this program need one.
+    pub(crate) password: bool,
+}
+
+impl Kind {
+    /// Whether its clusters start like those without any option; what is in them may differ.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.settings.is_empty() && self.memory_limit.is_none() && !self.password
+    }
 }
 
 /// What there is of one kind.
@@ -67,4 +79,31 @@ pub(crate) fn start_or_make<T, E>(
             start(&image)
         }
     }
+}
+
+/// The image that is packed into the crate: of a cluster without any settings, whose session is the
+/// superuser's on the default database. None if it cannot be used, which only costs time.
+pub(crate) fn shipped(cache: &CacheDir) -> Option<Arc<Image>> {
+    static SHIPPED: OnceLock<Option<Arc<Image>>> = OnceLock::new();
+    let image = SHIPPED.get_or_init(|| {
+        let image = load_shipped(cache).unwrap_or_else(|reason| {
+            tracing::warn!(
+                "the packed image of a new database cannot be used, so PostgreSQL is started each time: {reason}"
+            );
+            None
+        });
+        image.map(Arc::new)
+    });
+    image.clone()
+}
+
+fn load_shipped(cache: &CacheDir) -> Result<Option<Image>, String> {
+    let message = |error: AssetsError| error.to_string();
+    let Some(bytes) = assets::image(cache).map_err(message)? else { return Ok(None) };
+    // The hash of the whole file was compared when it was unpacked or mapped.
+    let image = Image::load(Arc::new(bytes), &assets::identity().map_err(message)?, true);
+    image.map(Some).map_err(|unusable| match unusable {
+        Unusable::Io(error) => error.to_string(),
+        other => format!("{other:?}"),
+    })
 }

@@ -1,6 +1,7 @@
 //! [`Tls`]: the certificate that a server shows its clients.
 
-use std::fmt;
+use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair, date_time_ymd,
@@ -32,6 +33,8 @@ use crate::options::ServerStart;
 pub struct Tls {
     chain: Vec<u8>,
     key: Vec<u8>,
+    /// Where chain and key were read, for messages.
+    files: Option<(PathBuf, PathBuf)>,
 }
 
 impl Tls {
@@ -59,7 +62,7 @@ impl Tls {
         params.not_after = date_time_ymd(2099, 12, 31);
         let key = KeyPair::generate().map_err(failed)?;
         let certificate = params.self_signed(&key).map_err(failed)?;
-        Ok(Tls { chain: certificate.pem().into_bytes(), key: key.serialize_pem().into_bytes() })
+        Ok(Tls::from_pem(certificate.pem(), key.serialize_pem()))
     }
 
     /// A certificate and its private key, both in PEM format. After the certificate may come those of
@@ -69,7 +72,44 @@ impl Tls {
     /// not belong together, that is [`ConfigError::Certificate`]. Whether the certificate has expired is
     /// for the clients to judge.
     pub fn from_pem(certificate_chain: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Tls {
-        Tls { chain: certificate_chain.as_ref().to_vec(), key: key.as_ref().to_vec() }
+        Tls { chain: certificate_chain.as_ref().to_vec(), key: key.as_ref().to_vec(), files: None }
+    }
+
+    /// As [`from_pem`](Tls::from_pem), from two files, which are read at once. Errors name the file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Certificate`] if a file cannot be read. What is in them is checked when a server
+    /// starts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pglite_oxide::{PgliteServer, Tls};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (cert, key) = (dir.path().join("server.crt"), dir.path().join("server.key"));
+    /// # let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
+    /// # std::fs::write(&cert, made.cert.pem())?;
+    /// # std::fs::write(&key, made.signing_key.serialize_pem())?;
+    /// let server = PgliteServer::builder().tls(Tls::from_pem_files(cert, key)?).start()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_pem_files(
+        certificate_chain: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Result<Tls, Error> {
+        let read = |path: &Path| {
+            fs::read(path).map_err(|error| {
+                let reason = format!("cannot read {}: {error}", path.display());
+                Error::Config(ConfigError::Certificate { reason })
+            })
+        };
+        let (chain_file, key_file) = (certificate_chain.as_ref(), key.as_ref());
+        let files = Some((chain_file.to_owned(), key_file.to_owned()));
+        Ok(Tls { chain: read(chain_file)?, key: read(key_file)?, files })
     }
 
     /// The certificate, with what follows it, in PEM format: for clients that are to trust it.
@@ -97,10 +137,15 @@ impl Tls {
     fn check(&self) -> Result<(), Error> {
         let settings = Settings { chain: &self.chain, key: &self.key, ..Settings::default() };
         let Err(error) = Config::new(&settings) else { return Ok(()) };
-        let subject = match error.part {
-            Part::Chain => "the certificate",
-            Part::Key => "the private key",
-            _ => "certificate and private key",
+        let subject = match (error.part, &self.files) {
+            (Part::Chain, None) => "the certificate".to_owned(),
+            (Part::Chain, Some((chain, _))) => format!("the certificate in {}", chain.display()),
+            (Part::Key, None) => "the private key".to_owned(),
+            (Part::Key, Some((_, key))) => format!("the private key in {}", key.display()),
+            (_, None) => "certificate and private key".to_owned(),
+            (_, Some((chain, key))) => {
+                format!("the certificate in {} and the key in {}", chain.display(), key.display())
+            }
         };
         let reason = format!("{subject}: {error}");
         Err(Error::Config(ConfigError::Certificate { reason }))

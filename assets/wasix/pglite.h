@@ -43,7 +43,7 @@ PGLITE(process_wait) extern int32_t k_process_wait(int32_t pid, int32_t *status)
 PGLITE(process_sleep) extern void k_process_sleep(void);
 PGLITE(process_wake) extern void k_process_wake(int32_t pid);
 PGLITE(process_yield) extern void k_process_yield(void);
-/* Whether this process was made from an image and has not asked yet; then 16 bytes about it, a PglCopy. Or minus an error. */
+/* Whether this process was made from an image and has not asked yet; then 24 bytes about it, a PglCopy. Or minus an error. */
 PGLITE(process_copy) extern int32_t k_process_copy(void *copy);
 /* syncfs(2): all that was written to the file system of this file is on stable storage on return. */
 PGLITE(fd_sync_file_system) extern int32_t k_fd_sync_file_system(int32_t fd);

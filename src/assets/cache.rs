@@ -3,12 +3,15 @@
 //! A file is used only after its hash was compared with the one compiled into the crate; a file that does
 //! not match is replaced. Files appear by rename, so that processes that start at the same time never
 //! see half of one. Where no directory can be written to, everything is unpacked to memory instead.
+//!
+//! Every release brings files of other names. Whoever unpacks one removes those that nobody has used for
+//! a month, by their time of modification: a file that is used gets a new one, once a day.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
 
 use memmap2::Mmap;
 
@@ -18,7 +21,16 @@ use crate::error::AssetsError;
 /// Moves the cache; empty means that nothing is cached.
 pub(crate) const CACHE_VARIABLE: &str = "PGLITE_OXIDE_CACHE_DIR";
 
+/// A file that nobody has used for so long is removed.
+const UNUSED: Duration = Duration::from_secs(30 * DAY);
+
+/// How old the time of last use may get while a file is used.
+const TOUCHED: Duration = Duration::from_secs(DAY);
+
+const DAY: u64 = 24 * 3600;
+
 /// One packed part.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Asset {
     pub(super) name: &'static str,
     /// zstd.
@@ -28,6 +40,16 @@ pub(super) struct Asset {
     /// Unpacked bytes.
     pub(super) len: u64,
 }
+
+impl Asset {
+    /// Its name in the cache.
+    fn file_name(&self) -> String {
+        format!("{}-{}", &self.hash[..HASH_DIGITS], self.name)
+    }
+}
+
+/// So much of the hash is in the name.
+const HASH_DIGITS: usize = 16;
 
 /// Unpacked bytes: mapped from the cache, or in memory.
 #[derive(Debug)]
@@ -67,13 +89,16 @@ impl UnpackedFile {
 }
 
 /// Where unpacked assets are kept, if anywhere.
-pub(super) struct CacheDir {
+#[derive(Debug)]
+pub(crate) struct CacheDir {
     directory: Option<PathBuf>,
+    /// All that this release has.
+    assets: Vec<Asset>,
 }
 
 impl CacheDir {
     /// `chosen`, or what the environment says, or the user's cache directory.
-    pub(super) fn new(chosen: Option<&Path>) -> CacheDir {
+    pub(super) fn new(chosen: Option<&Path>, assets: Vec<Asset>) -> CacheDir {
         let directory = match chosen {
             Some(path) => Some(path.to_owned()),
             None => match std::env::var_os(CACHE_VARIABLE) {
@@ -82,7 +107,7 @@ impl CacheDir {
                 None => user_cache_dir().map(|path| path.join("pglite-oxide")),
             },
         };
-        CacheDir { directory }
+        CacheDir { directory, assets }
     }
 
     /// The bytes of an asset.
@@ -104,12 +129,12 @@ impl CacheDir {
     /// The asset's file in the cache, made if need be; `None` if there can be no cache.
     fn cached(&self, asset: &Asset) -> Result<Option<(PathBuf, Mmap)>, AssetsError> {
         let Some(directory) = &self.directory else { return Ok(None) };
-        let path = directory.join(format!("{}-{}", &asset.hash[..16], asset.name));
+        let path = directory.join(asset.file_name());
         if let Some(map) = open_checked(asset, &path) {
             return Ok(Some((path, map)));
         }
         let bytes = decompress(asset)?;
-        match store(directory, &path, &bytes) {
+        match self.store(directory, &path, &bytes) {
             Ok(()) => Ok(open_checked(asset, &path).map(|map| (path, map))),
             Err(error) => {
                 tracing::warn!(
@@ -120,51 +145,90 @@ impl CacheDir {
             }
         }
     }
+
+    /// Writes a file under its final name in one step.
+    fn store(&self, directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        fs::create_dir_all(directory)?;
+        self.sweep(directory);
+        // Not the pid: containers that share a cache may have the same.
+        let mut unique = [0; 8];
+        getrandom::fill(&mut unique).map_err(io::Error::other)?;
+        let unique = u64::from_ne_bytes(unique);
+        let temporary = directory.join(format!("{TEMPORARY}{unique:016x}"));
+        let written = File::create_new(&temporary)
+            .and_then(|mut file| file.write_all(bytes))
+            .and_then(|()| fs::rename(&temporary, path));
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    }
+
+    /// Removes what processes left that died while they were unpacking, and what is not used any more.
+    fn sweep(&self, directory: &Path) {
+        let Ok(entries) = fs::read_dir(directory) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let lifetime = match name.starts_with(TEMPORARY) {
+                true => ABANDONED,
+                false if self.is_of_another_release(name) => UNUSED,
+                false => continue,
+            };
+            if entry.metadata().is_ok_and(|data| is_older(&data, lifetime)) {
+                // Another process may have been faster; and who has mapped it keeps it.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// By the form of its name, so that nothing goes that somebody else has put there.
+    fn is_of_another_release(&self, name: &str) -> bool {
+        let is_hash = |hash: &str| {
+            hash.len() == HASH_DIGITS && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        let is_asset = |name: &str| self.assets.iter().any(|asset| asset.name == name);
+        name.split_once('-').is_some_and(|(hash, asset)| is_hash(hash) && is_asset(asset))
+            && !self.assets.iter().any(|asset| asset.file_name() == name)
+    }
 }
 
 /// Maps a cached file, if it is there and has the right contents.
 fn open_checked(asset: &Asset, path: &Path) -> Option<Mmap> {
     let file = File::open(path).ok()?;
-    if file.metadata().ok()?.len() != asset.len {
+    let data = file.metadata().ok()?;
+    if data.len() != asset.len {
         return None;
     }
-    // SAFETY: files in the cache are replaced by rename, never written in place; whoever truncates one
-    // by hand gets SIGBUS, as with any mapped program file.
-    #[allow(unsafe_code, reason = "mapping a file that nobody writes to")]
-    let map = unsafe { Mmap::map(&file) }.ok()?;
+    if is_older(&data, TOUCHED) {
+        // In a cache that is another's this fails, and they see to it themselves.
+        let _ = file.set_modified(SystemTime::now());
+    }
+    let map = map(&file).ok()?;
     (blake3::hash(&map).to_hex().as_str() == asset.hash).then_some(map)
 }
 
-/// Writes a file under its final name in one step.
-fn store(directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    fs::create_dir_all(directory)?;
-    sweep(directory);
-    let unique = NEXT.fetch_add(1, Ordering::Relaxed);
-    let temporary = directory.join(format!("{TEMPORARY}{}-{unique}", std::process::id()));
-    let written = File::create_new(&temporary)
-        .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
+/// The bytes of a file that is replaced, if at all, and not written to.
+pub(crate) fn map_file(path: &Path) -> io::Result<Unpacked> {
+    map(&File::open(path)?).map(Unpacked::Mapped)
+}
+
+fn map(file: &File) -> io::Result<Mmap> {
+    // SAFETY: files in the cache are replaced by rename, never written in place, and so are those of
+    // snapshots; whoever truncates one by hand gets SIGBUS, as with any mapped program file.
+    #[allow(unsafe_code, reason = "mapping a file that nobody writes to")]
+    unsafe {
+        Mmap::map(file)
     }
-    written
 }
 
 const TEMPORARY: &str = "unpacking-";
 
-/// Removes what processes left that died while they were unpacking.
-fn sweep(directory: &Path) {
-    const ABANDONED: std::time::Duration = std::time::Duration::from_secs(600);
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.flatten() {
-        let is_temporary = entry.file_name().to_str().is_some_and(|n| n.starts_with(TEMPORARY));
-        let age =
-            entry.metadata().and_then(|data| data.modified()).ok().and_then(|t| t.elapsed().ok());
-        if is_temporary && age.is_some_and(|age| age > ABANDONED) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
+/// Nobody takes so long to write a file.
+const ABANDONED: Duration = Duration::from_secs(600);
+
+fn is_older(data: &fs::Metadata, age: Duration) -> bool {
+    data.modified().ok().and_then(|time| time.elapsed().ok()).is_some_and(|found| found > age)
 }
 
 fn decompress(asset: &Asset) -> Result<Vec<u8>, AssetsError> {

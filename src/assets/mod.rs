@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use wasmer::sys::EngineBuilder;
 use wasmer::{Engine, Module};
 
-use self::cache::{Asset, CacheDir, Unpacked};
+use self::cache::Asset;
+pub(crate) use self::cache::{CacheDir, Unpacked, map_file};
 use crate::error::AssetsError;
 use crate::kernel::features::features;
 use crate::kernel::fs::Tree;
@@ -23,8 +24,8 @@ pub(crate) struct Runtime {
     pub(crate) module: Module,
     /// The installation tree: `/pglite` of the guest.
     pub(crate) installation: Tree,
-    /// A freshly made data directory.
-    pub(crate) template: Tree,
+    cache: CacheDir,
+    template: OnceLock<Tree>,
 }
 
 static RUNTIME: OnceLock<Arc<Runtime>> = OnceLock::new();
@@ -32,8 +33,11 @@ static LOADING: Mutex<()> = Mutex::new(());
 
 impl Runtime {
     /// Loads the runtime at the first call in this process; later calls return the same, whatever
-    /// cache directory they name.
-    pub(crate) fn load(cache: Option<&Path>) -> Result<Arc<Runtime>, AssetsError> {
+    /// cache directory they name. `beside` is done at the first call, by another thread.
+    pub(crate) fn load(
+        cache: Option<&Path>,
+        beside: impl FnOnce(&CacheDir) + Send,
+    ) -> Result<Arc<Runtime>, AssetsError> {
         if let Some(runtime) = RUNTIME.get() {
             return Ok(runtime.clone());
         }
@@ -41,32 +45,74 @@ impl Runtime {
         if let Some(runtime) = RUNTIME.get() {
             return Ok(runtime.clone());
         }
-        let runtime = Arc::new(Runtime::load_from(&CacheDir::new(cache))?);
+        let runtime = Arc::new(Runtime::load_from(cache, beside)?);
         Ok(RUNTIME.get_or_init(|| runtime).clone())
     }
 
-    fn load_from(cache: &CacheDir) -> Result<Runtime, AssetsError> {
-        let [code, installation, template] = packed()?;
-        let trees = || -> Result<(Tree, Tree), AssetsError> {
-            Ok((tree(cache, &installation)?, tree(cache, &template)?))
+    fn load_from(
+        cache: Option<&Path>,
+        beside: impl FnOnce(&CacheDir) + Send,
+    ) -> Result<Runtime, AssetsError> {
+        let packed = packed()?;
+        let cache = CacheDir::new(cache, packed.all());
+        let Packed { code, installation, .. } = packed;
+        let others = || {
+            let installation = tree(&cache, &installation);
+            beside(&cache);
+            installation
         };
-        // Half the work is checking hashes: the trees on one core, the code on another.
-        let (module, trees) = std::thread::scope(|scope| {
-            let trees =
-                std::thread::Builder::new().name("pglite trees".into()).spawn_scoped(scope, trees);
-            let module = load_module(cache, &code);
-            let trees = match trees {
+        // Half the work is checking hashes: the code on one core, the rest on another.
+        let (module, installation) = std::thread::scope(|scope| {
+            let others = std::thread::Builder::new()
+                .name("pglite assets".into())
+                .spawn_scoped(scope, others);
+            let module = load_module(&cache, &code);
+            let installation = match others {
                 Ok(thread) => {
                     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
                 }
                 Err(source) => Err(AssetsError::Io { path: PathBuf::from("(thread)"), source }),
             };
-            (module, trees)
+            (module, installation)
         });
         let (engine, module) = module?;
-        let (installation, template) = trees?;
-        Ok(Runtime { engine, module, installation, template })
+        Ok(Runtime {
+            engine,
+            module,
+            installation: installation?,
+            cache,
+            template: OnceLock::new(),
+        })
     }
+
+    /// A freshly made data directory.
+    pub(crate) fn template(&self) -> Result<&Tree, AssetsError> {
+        if let Some(template) = self.template.get() {
+            return Ok(template);
+        }
+        let template = tree(&self.cache, &packed()?.template)?;
+        Ok(self.template.get_or_init(|| template))
+    }
+
+    pub(crate) fn cache(&self) -> &CacheDir {
+        &self.cache
+    }
+}
+
+/// The image of a new temporary database, as a file of its own. None if there is none for this build.
+pub(crate) fn image(cache: &CacheDir) -> Result<Option<Unpacked>, AssetsError> {
+    packed()?.image.map(|image| cache.unpack(&image)).transpose()
+}
+
+/// What an image depends on: it can be used by the build that made it only.
+pub(crate) fn identity() -> Result<[u8; 32], AssetsError> {
+    let packed = packed()?;
+    let mut hasher = blake3::Hasher::new();
+    for part in [packed.code.hash, packed.installation.hash, env!("CARGO_PKG_VERSION")] {
+        hasher.update(part.as_bytes());
+        hasher.update(&[0]);
+    }
+    Ok(*hasher.finalize().as_bytes())
 }
 
 fn load_module(cache: &CacheDir, code: &Asset) -> Result<(Engine, Module), AssetsError> {
@@ -91,26 +137,40 @@ fn tree(cache: &CacheDir, asset: &Asset) -> Result<Tree, AssetsError> {
     })
 }
 
-/// The packed parts for this target: native code, installation tree, template.
+/// The packed parts for this target.
+struct Packed {
+    code: Asset,
+    installation: Asset,
+    template: Asset,
+    /// None in the build that makes it.
+    image: Option<Asset>,
+}
+
+impl Packed {
+    fn all(&self) -> Vec<Asset> {
+        [self.code, self.installation, self.template].into_iter().chain(self.image).collect()
+    }
+}
+
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
-fn packed() -> Result<[Asset; 3], AssetsError> {
-    let asset = |name, packed, hash, len| Asset { name, packed, hash, len };
+fn packed() -> Result<Packed, AssetsError> {
     use pglite_oxide_aot_x86_64_unknown_linux_gnu as aot;
     use pglite_oxide_assets as assets;
-    Ok([
-        asset("postgres.elf", aot::POSTGRES.packed, aot::POSTGRES.blake3, aot::POSTGRES.len),
-        asset("share.img", assets::SHARE.packed, assets::SHARE.blake3, assets::SHARE.len),
-        asset(
-            "template.img",
-            assets::TEMPLATE.packed,
-            assets::TEMPLATE.blake3,
-            assets::TEMPLATE.len,
-        ),
-    ])
+    macro_rules! asset {
+        ($name:literal, $packed:expr) => {
+            Asset { name: $name, packed: $packed.packed, hash: $packed.blake3, len: $packed.len }
+        };
+    }
+    Ok(Packed {
+        code: asset!("postgres.elf", aot::POSTGRES),
+        installation: asset!("share.img", assets::SHARE),
+        template: asset!("template.img", assets::TEMPLATE),
+        image: (assets::IMAGE.len > 0).then(|| asset!("image.img", assets::IMAGE)),
+    })
 }
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")))]
-fn packed() -> Result<[Asset; 3], AssetsError> {
+fn packed() -> Result<Packed, AssetsError> {
     Err(AssetsError::UnsupportedTarget {
         target: format!("{} {}", std::env::consts::ARCH, std::env::consts::OS),
     })

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::cancel::Cancel;
 use super::session::{Epochs, Session, TransactionStatus};
 use super::types::TypeCache;
@@ -11,14 +13,17 @@ use super::wire::Wire;
 use crate::error::{ConnectionError, Error, SnapshotError};
 
 /// What a session knows of its backend, and a session on a copy of it has to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SessionState {
     pub(super) backend_pid: i32,
     pub(super) parameters: HashMap<String, String>,
+    /// Not in files: it can be asked for again.
+    #[serde(skip)]
     pub(super) types: TypeCache,
     /// Names below it may be statements of the backend.
     pub(super) next_statement: u64,
     pub(super) epochs: Epochs,
+    pub(super) memory_limit: Option<u64>,
 }
 
 impl SessionState {
@@ -40,6 +45,7 @@ impl Session {
             types: self.types.clone(),
             next_statement: self.next_statement,
             epochs: self.epochs,
+            memory_limit: self.memory_limit,
         })
     }
 
@@ -58,6 +64,7 @@ impl Session {
         session.types = state.types.clone();
         session.next_statement = state.next_statement;
         session.epochs = state.epochs;
+        session.memory_limit = state.memory_limit;
         Ok(session)
     }
 }

@@ -102,6 +102,8 @@ pub struct Session {
     pub(super) status: TransactionStatus,
     pub(super) backend_pid: i32,
     pub(super) secret: i32,
+    /// Of the database, if it is in memory: PostgreSQL knows nothing of it.
+    pub(super) memory_limit: Option<u64>,
     canceller: Arc<dyn Cancel>,
     pub(super) parameters: HashMap<String, String>,
     pub(super) notices: Notices,
@@ -124,7 +126,7 @@ pub struct Session {
 }
 
 /// Counters of events after which prepared statements are not what they were.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Epochs {
     /// `DISCARD ALL` and `DEALLOCATE ALL`: the server has forgotten them.
     pub(super) statements: u64,
@@ -145,6 +147,7 @@ impl Session {
             status: TransactionStatus::Idle,
             backend_pid: 0,
             secret: 0,
+            memory_limit: None,
             canceller,
             parameters: HashMap::new(),
             notices: Notices::default(),
@@ -359,7 +362,10 @@ impl Session {
                 }
             }
             Message::ErrorResponse(body) => {
-                let error = Box::new(DbError::from_fields(body.fields()));
+                let mut error = Box::new(DbError::from_fields(body.fields()));
+                if let Some(bytes) = self.memory_limit {
+                    error.mention_memory_limit(bytes);
+                }
                 if error.parsed_severity().is_some_and(Severity::ends_session) {
                     self.ended((*error).clone());
                     return Err(Error::Db(error));

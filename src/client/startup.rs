@@ -28,6 +28,8 @@ pub(crate) struct ConnectOptions {
     pub(crate) password: Option<String>,
     /// Settings of the session, by name.
     pub(crate) parameters: Vec<(String, String)>,
+    /// What the database may write, if it is in memory and limited.
+    pub(crate) memory_limit: Option<u64>,
     /// What the session keeps from being dropped, such as the instance it is connected to.
     pub(crate) keep_alive: Option<Arc<dyn Any + Send + Sync>>,
 }
@@ -55,6 +57,7 @@ impl Session {
     ) -> Result<Session, Error> {
         let wire = Wire::new(stream).map_err(ConnectionError::Io)?;
         let mut session = Session::new(wire, canceller, options.keep_alive.take());
+        session.memory_limit = options.memory_limit;
         session.send_startup(&options)?;
         session.authenticate(&options)?;
         session.pending = Pending::Ready { extended: false };

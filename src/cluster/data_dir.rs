@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use super::{archive, identity};
-use crate::assets::PG_MAJOR;
+use crate::assets::{PG_MAJOR, Runtime};
 use crate::error::{DataDirError, Error};
 use crate::kernel::fs::{FileSystem, HostDir, OpenOptions, Tree, copy_tree};
 
@@ -43,20 +43,21 @@ enum Contents {
 }
 
 /// Locks a data directory; makes a database in it if it is empty, missing or was left half made.
-pub(super) fn open(path: &Path, template: &Tree) -> Result<Opened, DataDirError> {
+pub(super) fn open(path: &Path, runtime: &Runtime) -> Result<Opened, Error> {
     // Before anything is made there, also the lock file.
     check(path, &look(path)?)?;
-    make_private_dir(path).map_err(|error| classify(path, error))?;
+    let failed = |error| Error::DataDir(classify(path, error));
+    make_private_dir(path).map_err(failed)?;
     let (lock, last_holder) = lock(path)?;
     // Once more, now that nobody else can change it.
     let contents = look(path)?;
     check(path, &contents)?;
     let is_new = matches!(contents, Contents::Nothing | Contents::Incomplete);
     if is_new {
-        make(path, template).map_err(|error| classify(path, error))?;
+        make(path, runtime.template().map_err(Error::Assets)?).map_err(failed)?;
     }
-    remove_stale_pid_file(path, last_holder).map_err(|error| classify(path, error))?;
-    let files = HostDir::open(path).map_err(|error| classify(path, error))?;
+    remove_stale_pid_file(path, last_holder).map_err(failed)?;
+    let files = HostDir::open(path).map_err(failed)?;
     Ok(Opened { files, lock, is_new })
 }
 
@@ -114,7 +115,7 @@ fn look(path: &Path) -> Result<Contents, DataDirError> {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Contents::Nothing),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            return Ok(Contents::SomethingElse);
+            return Err(not_a_directory(path));
         }
         Err(error) => return Err(classify(path, error)),
     };
@@ -136,6 +137,13 @@ fn look(path: &Path) -> Result<Contents, DataDirError> {
     } else {
         Ok(Contents::SomethingElse)
     }
+}
+
+/// It may be the path itself, or what should be a directory above it.
+fn not_a_directory(path: &Path) -> DataDirError {
+    let is_file = |path: &&Path| fs::metadata(path).is_ok_and(|found| !found.is_dir());
+    let file = path.ancestors().find(is_file).unwrap_or(path);
+    DataDirError::NotADirectory { path: file.to_owned() }
 }
 
 fn make_private_dir(path: &Path) -> io::Result<()> {
@@ -293,6 +301,11 @@ mod tests {
         assert_eq!(look(dir.path()).unwrap(), Contents::Incomplete);
         fs::write(at(LOADING), "").unwrap();
         assert_eq!(look(dir.path()).unwrap(), Contents::HalfLoaded);
-        assert_eq!(look(&at("notes.txt")).unwrap(), Contents::SomethingElse);
+        for path in [at("notes.txt"), at("notes.txt/db")] {
+            let error = look(&path).unwrap_err();
+            assert!(
+                matches!(&error, DataDirError::NotADirectory { path } if *path == at("notes.txt"))
+            );
+        }
     }
 }

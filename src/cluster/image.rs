@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex};
 use crate::assets::Runtime;
 use crate::client::{Session, SessionState};
 use crate::error::{Error, SnapshotError, StartError};
-use crate::kernel::errno::Errno;
 use crate::kernel::fs::{Namespace, Tree};
 use crate::kernel::{CaptureError, ClusterImage, CopyFacts, Kernel, Use};
 
 use super::log::Log;
-use super::{Cluster, DATA_DIR, HostMount, WAL_DIR, add_mount, identity};
+use super::{Access, Cluster, DATA_DIR, HostMount, WAL_DIR, identity, not_put_together};
 
 /// The files of a cluster that are in memory.
 #[derive(Debug)]
@@ -39,34 +38,49 @@ impl MemoryFiles {
 
     /// The guest's tree.
     pub(super) fn namespace(&self, runtime: &Runtime) -> Result<Namespace, Error> {
-        let failed = |errno: Errno| {
-            let reason = format!("the file system cannot be put together: {errno}");
-            Error::Start(StartError::new(reason))
-        };
         let mut namespace =
-            super::namespace(runtime, self.root.clone(), self.data.clone()).map_err(failed)?;
+            super::namespace(runtime, self.root.clone(), self.data.clone(), &self.mounts)?;
         if let Some(wal) = &self.wal {
-            namespace.mount(WAL_DIR, wal.clone(), false).map_err(failed)?;
-        }
-        for mount in &self.mounts {
-            add_mount(&mut namespace, mount)?;
+            namespace.mount(WAL_DIR, wal.clone(), false).map_err(not_put_together)?;
         }
         Ok(namespace)
     }
 }
 
-/// A cluster and its one session at one moment.
+/// A cluster at one moment, and the session of it that goes on in copies.
 #[derive(Debug)]
 pub(crate) struct Image {
-    processes: Arc<ClusterImage>,
-    files: MemoryFiles,
-    session: SessionState,
-    socket: String,
+    pub(super) processes: Arc<ClusterImage>,
+    pub(super) files: MemoryFiles,
+    pub(super) session: SessionState,
+    pub(super) socket: String,
+    pub(super) access: Access,
+}
+
+/// In what a cluster from an image differs from the original.
+#[derive(Debug, Default)]
+pub(crate) struct CopyOptions<'a> {
+    /// What `SHOW port` says.
+    pub(crate) port: Option<u16>,
+    /// Other directories than the original's.
+    pub(crate) mounts: Option<&'a [HostMount]>,
+}
+
+impl Image {
+    /// As whom and to what its session is connected.
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
 }
 
 impl Cluster {
-    /// An image of this cluster. The session must be the only one, and idle.
-    pub(crate) fn capture(&self, session: &mut Session, usage: Use) -> Result<Image, Error> {
+    /// An image of this cluster, in which this session goes on. It and all others must be idle.
+    pub(crate) fn capture(
+        &self,
+        session: &mut Session,
+        access: &Access,
+        usage: Use,
+    ) -> Result<Image, Error> {
         let failed = |error| Err(Error::Snapshot(error));
         let Some(files) = &self.files else { return failed(SnapshotError::Persistent) };
         let state = session.state()?;
@@ -78,6 +92,7 @@ impl Cluster {
                 files,
                 session: state,
                 socket: self.socket.clone(),
+                access: access.clone(),
             }),
             Err(CaptureError::Busy(pids)) => failed(SnapshotError::Busy { pids }),
             Err(CaptureError::Io(error)) => failed(SnapshotError::Io(error)),
@@ -91,17 +106,21 @@ impl Cluster {
     pub(crate) fn from_image(
         runtime: &Runtime,
         image: &Image,
+        options: &CopyOptions<'_>,
     ) -> Result<(Arc<Cluster>, Session), Error> {
         let failed =
             |error| Error::Start(StartError::new("the image cannot be started").with_source(error));
-        let files = image.files.copy();
+        let mut files = image.files.copy();
+        if let Some(mounts) = options.mounts {
+            files.mounts = mounts.to_vec();
+        }
         let namespace = Arc::new(files.namespace(runtime)?);
         let system_identifier = identity::new_identifier();
         identity::renew(namespace.as_ref(), DATA_DIR, system_identifier).map_err(failed)?;
         let mut key = [0u8; 4];
         getrandom::fill(&mut key).map_err(|error| failed(std::io::Error::other(error)))?;
         let cancel_key = i32::from_le_bytes(key);
-        let log = Log::new();
+        let log = Log::new(files.limit);
         let sink = log.clone();
         let restored = Kernel::restore(
             &runtime.engine,
@@ -110,7 +129,12 @@ impl Cluster {
             super::environment(),
             &image.processes,
             Box::new(move |line| sink.push(line)),
-            CopyFacts { session: image.session.backend_pid(), cancel_key, system_identifier },
+            CopyFacts {
+                session: image.session.backend_pid(),
+                cancel_key,
+                system_identifier,
+                port: options.port,
+            },
         )
         .map_err(failed)?;
         let cluster = Arc::new(Cluster {

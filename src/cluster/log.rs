@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::error::{DbError, Severity, SqlState};
+use crate::error::{DbError, Severity, SqlState, memory_limit_hint};
 
 /// What Postgres is told to put before each line: SQLSTATE and pid.
 pub(super) const LINE_PREFIX: &str = "%e %p ";
@@ -22,6 +22,7 @@ const KEPT: usize = 100;
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     lines: Mutex<VecDeque<Line>>,
+    memory_limit: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -32,13 +33,21 @@ struct Line {
 }
 
 impl Log {
-    pub(super) fn new() -> Arc<Log> {
-        Arc::default()
+    /// The log of a cluster; with what it may write, if it is in memory and limited.
+    pub(super) fn new(memory_limit: Option<u64>) -> Arc<Log> {
+        Arc::new(Log { lines: Mutex::default(), memory_limit })
     }
 
     pub(super) fn push(&self, text: &str) {
         let line = Line::parse(text);
         line.trace();
+        if let Some(bytes) = self.memory_limit
+            && line.sqlstate == SqlState::DISK_FULL.code()
+            && line.is_error()
+        {
+            // PostgreSQL's own hint is to look at the disk.
+            tracing::warn!("{}", memory_limit_hint(bytes));
+        }
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == KEPT {
             lines.pop_front();
@@ -106,10 +115,14 @@ impl Line {
         }
     }
 
+    fn is_error(&self) -> bool {
+        matches!(self.level.as_str(), "ERROR" | "FATAL" | "PANIC")
+    }
+
     fn trace(&self) {
         let Line { sqlstate, message, .. } = self;
         match self.level.as_str() {
-            "FATAL" | "PANIC" | "ERROR" => {
+            _ if self.is_error() => {
                 tracing::error!(target: "postgres", sqlstate, "{}", self.text());
             }
             "WARNING" => tracing::warn!(target: "postgres", sqlstate, "{message}"),
@@ -127,7 +140,7 @@ mod tests {
 
     #[test]
     fn lines_are_taken_apart() {
-        let log = Log::new();
+        let log = Log::new(None);
         log.push("00000 7 LOG:  starting PostgreSQL");
         log.push("58P01 9 FATAL:  could not open file \"global/pg_control\"");
         log.push("\tcontinued");

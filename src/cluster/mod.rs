@@ -5,6 +5,7 @@ mod data_dir;
 mod hba;
 mod identity;
 mod image;
+mod image_file;
 mod log;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
 
 use crate::assets::Runtime;
 use crate::client::{Cancel, ConnectOptions, Session, send_cancel_request};
@@ -25,7 +28,8 @@ use crate::kernel::{HostListener, Kernel, ListenerId, Stdio};
 
 pub use self::archive::DumpFormat;
 pub(crate) use self::archive::Source as ArchiveSource;
-pub(crate) use self::image::Image;
+pub(crate) use self::image::{CopyOptions, Image};
+pub(crate) use self::image_file::Unusable;
 
 use self::data_dir::DirLock;
 use self::image::MemoryFiles;
@@ -69,7 +73,7 @@ pub(crate) enum Storage<'a> {
 }
 
 /// A directory of the host that the guest sees too.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HostMount {
     pub(crate) host: PathBuf,
     /// An absolute path outside [`RESERVED_PATHS`], without `.` and `..`.
@@ -94,7 +98,7 @@ pub(crate) struct StartOptions<'a> {
 }
 
 /// As whom and to what this program's sessions connect.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Access {
     pub(crate) user: String,
     pub(crate) database: String,
@@ -138,22 +142,22 @@ impl Cluster {
         options: &StartOptions<'_>,
     ) -> Result<Cluster, Error> {
         let limited = matches!(storage, Storage::Temporary { limit: Some(_) });
-        let failed = |errno| {
-            Error::Start(StartError::new(format!(
-                "the file system cannot be put together: {errno}"
-            )))
-        };
+        let failed = not_put_together;
         let require_password = |data: &dyn FileSystem| match options.require_password {
-            true => hba::require_password(data, &runtime.template).map_err(failed),
+            true => {
+                let template = runtime.template().map_err(Error::Assets)?;
+                hba::require_password(data, template).map_err(failed)
+            }
             false => Ok(()),
         };
         let root = Arc::new(root(options.files).map_err(failed)?);
         let (namespace, files, lock, is_new) = match storage {
             Storage::Temporary { limit } => {
                 let is_new = archive.is_none();
+                let template = runtime.template().map_err(Error::Assets)?;
                 let data = match archive {
-                    Some(source) => load(source, limit, &runtime.template)?,
-                    None => runtime.template.clone_with_capacity(limit),
+                    Some(source) => load(source, limit, template)?,
+                    None => template.clone_with_capacity(limit),
                 };
                 require_password(&data)?;
                 let wal = limited.then(|| wal(&data)).transpose().map_err(failed)?;
@@ -168,15 +172,14 @@ impl Cluster {
             }
             Storage::Directory(path) => {
                 let opened = match archive {
-                    Some(source) => data_dir::load(path, source, &runtime.template)?,
-                    None => data_dir::open(path, &runtime.template)?,
+                    Some(source) => {
+                        let template = runtime.template().map_err(Error::Assets)?;
+                        data_dir::load(path, source, template)?
+                    }
+                    None => data_dir::open(path, runtime)?,
                 };
                 require_password(&opened.files)?;
-                let mut namespace =
-                    namespace(runtime, root, Arc::new(opened.files)).map_err(failed)?;
-                for mount in options.mounts {
-                    add_mount(&mut namespace, mount)?;
-                }
+                let namespace = namespace(runtime, root, Arc::new(opened.files), options.mounts)?;
                 (namespace, None, Some(opened.lock), opened.is_new)
             }
         };
@@ -185,7 +188,7 @@ impl Cluster {
         let kernel =
             Kernel::new(&runtime.engine, &runtime.module, namespace.clone(), environment());
         let port = options.port.unwrap_or(DEFAULT_PORT);
-        let log = Log::new();
+        let log = Log::new(files.as_ref().and_then(|files| files.limit));
         let sink = log.clone();
         let postmaster = kernel
             .start(
@@ -223,6 +226,7 @@ impl Cluster {
     pub(crate) fn session(cluster: &Arc<Cluster>, access: &Access) -> Result<Session, Error> {
         let options = ConnectOptions {
             keep_alive: Some(cluster.clone()),
+            memory_limit: cluster.files.as_ref().and_then(|files| files.limit),
             ..ConnectOptions::new(&access.user, &access.database)
         };
         Session::connect(cluster.connect()?, options, cluster.canceller())
@@ -384,12 +388,25 @@ fn namespace(
     runtime: &Runtime,
     root: Arc<Tree>,
     data: Arc<dyn FileSystem>,
-) -> Result<Namespace, Errno> {
+    mounts: &[HostMount],
+) -> Result<Namespace, Error> {
     let mut namespace = Namespace::new(root);
-    namespace.mount_devices()?;
-    namespace.mount("/pglite", Arc::new(runtime.installation.clone_tree()), true)?;
-    namespace.mount(DATA_DIR, data, false)?;
+    namespace
+        .mount_devices()
+        .and_then(|()| {
+            let installation = Arc::new(runtime.installation.clone_tree());
+            namespace.mount("/pglite", installation, true)
+        })
+        .and_then(|()| namespace.mount(DATA_DIR, data, false))
+        .map_err(not_put_together)?;
+    for mount in mounts {
+        add_mount(&mut namespace, mount)?;
+    }
     Ok(namespace)
+}
+
+fn not_put_together(errno: Errno) -> Error {
+    Error::Start(StartError::new(format!("the file system cannot be put together: {errno}")))
 }
 
 /// An archive's files, which may take as much as the database is allowed to write later.

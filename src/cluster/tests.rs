@@ -9,7 +9,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A temporary cluster whose commits are in the log when they return, as those in a directory are.
 fn start() -> Arc<Cluster> {
-    let runtime = Runtime::load(None).unwrap();
+    let runtime = Runtime::load(None, |_| ()).unwrap();
     let options = StartOptions {
         settings: &[("synchronous_commit".into(), "on".into())],
         mounts: &[],
@@ -21,7 +21,11 @@ fn start() -> Arc<Cluster> {
 }
 
 fn connect(cluster: &Arc<Cluster>) -> Result<Session, Error> {
-    Cluster::session(cluster, &Access { user: "postgres".into(), database: "postgres".into() })
+    Cluster::session(cluster, &access())
+}
+
+fn access() -> Access {
+    Access { user: "postgres".into(), database: "postgres".into() }
 }
 
 /// The memory of a running backend is gone: its next access is a trap. PostgreSQL treats this as it
@@ -39,9 +43,9 @@ fn a_copy_of_a_cluster_recovers_too() {
     let original = start();
     let mut session = connect(&original).unwrap();
     session.exec("CREATE TABLE earlier AS SELECT * FROM generate_series(1, 10000)").unwrap();
-    let image = original.capture(&mut session, crate::kernel::Use::Once).unwrap();
-    let runtime = Runtime::load(None).unwrap();
-    let (copy, bystander) = Cluster::from_image(&runtime, &image).unwrap();
+    let image = original.capture(&mut session, &access(), crate::kernel::Use::Once).unwrap();
+    let runtime = Runtime::load(None, |_| ()).unwrap();
+    let (copy, bystander) = Cluster::from_image(&runtime, &image, &CopyOptions::default()).unwrap();
     lose_nothing_in_a_crash(&copy, bystander);
 }
 

@@ -96,6 +96,13 @@ impl DbError {
         error
     }
 
+    /// Gives an error of a full disk the hint that it may be the limit of a database in memory.
+    pub(crate) fn mention_memory_limit(&mut self, bytes: u64) {
+        if self.code == SqlState::DISK_FULL {
+            self.hint = Some(memory_limit_hint(bytes));
+        }
+    }
+
     /// The severity as a word, in the language of `lc_messages`, such as `ERROR`.
     pub fn severity(&self) -> &str {
         &self.severity
@@ -183,6 +190,17 @@ impl DbError {
     pub fn routine(&self) -> Option<&str> {
         self.routine.as_deref()
     }
+}
+
+/// What stands behind a full disk where there is no disk.
+pub(crate) fn memory_limit_hint(bytes: u64) -> String {
+    let units = [("GB", 30), ("MB", 20), ("kB", 10), ("bytes", 0)];
+    let whole = units.into_iter().find(|(_, shift)| bytes.is_multiple_of(1 << shift));
+    let (unit, shift) = whole.expect("every number is one of bytes");
+    format!(
+        "This database is in memory, and what it may write is limited to {} {unit} (memory_limit).",
+        bytes >> shift
+    )
 }
 
 impl fmt::Display for DbError {

@@ -100,6 +100,11 @@ pub enum DataDirError {
         /// The directory.
         path: PathBuf,
     },
+    /// What should be a directory is a file.
+    NotADirectory {
+        /// The file: the path, or a part of it.
+        path: PathBuf,
+    },
     /// The database belongs to another major version of PostgreSQL.
     WrongVersion {
         /// The data directory.
@@ -165,6 +170,12 @@ impl fmt::Display for DataDirError {
                 f,
                 "{} has a part of an archive in it, whose loading was interrupted; load the archive \
                  again, or remove the directory",
+                path.display()
+            ),
+            DataDirError::NotADirectory { path } => write!(
+                f,
+                "{} is a file, not a directory; a database is a directory: pass one that is empty, \
+                 missing or a database",
                 path.display()
             ),
             DataDirError::WrongVersion { path, found, expected } => write!(
@@ -309,56 +320,6 @@ impl StdError for ListenError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             ListenError::Io { source, .. } => Some(source),
-            _ => None,
-        }
-    }
-}
-
-/// No snapshot can be taken of a database now.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum SnapshotError {
-    /// The session is in a transaction block.
-    InTransaction,
-    /// Other sessions are there, or PostgreSQL is at work in the background and does not stop.
-    Busy {
-        /// Their processes, as in `pg_stat_activity`.
-        pids: Vec<i32>,
-    },
-    /// The database is in a directory.
-    Persistent,
-    /// The host could not make it.
-    Io(io::Error),
-}
-
-impl fmt::Display for SnapshotError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no snapshot can be taken: ")?;
-        match self {
-            SnapshotError::InTransaction => {
-                f.write_str("the session is in a transaction; commit it or roll it back first")
-            }
-            SnapshotError::Busy { pids } => {
-                let pids: Vec<_> = pids.iter().map(i32::to_string).collect();
-                write!(
-                    f,
-                    "other processes are at work (pid {}): close all other sessions and servers of \
-                     this database first",
-                    pids.join(", ")
-                )
-            }
-            SnapshotError::Persistent => {
-                f.write_str("the database is in a directory; snapshots are for temporary databases")
-            }
-            SnapshotError::Io(_) => f.write_str("the host has no room for it"),
-        }
-    }
-}
-
-impl StdError for SnapshotError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            SnapshotError::Io(source) => Some(source),
             _ => None,
         }
     }

@@ -5,12 +5,16 @@
 //! from a base is one that has changed, so a further image of it costs as much as it has changed.
 //! Elsewhere, or where the page map cannot be read, an image is all pages that are not zero.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, OnceLock};
+
+use serde::{Deserialize, Serialize};
 
 use super::memory::Region;
 use super::{page_map, shared_file};
@@ -46,6 +50,58 @@ pub(crate) struct MemoryImage {
     /// Offsets of pages that differ from the base, and their contents one after the other.
     changed: Vec<usize>,
     contents: Vec<u8>,
+}
+
+/// A file that pages are written to, each once: processes are copies of each other, and buffers of files.
+pub(crate) struct PageStore<'a> {
+    out: &'a mut dyn Write,
+    /// Where the next one goes.
+    at: usize,
+    known: HashMap<blake3::Hash, usize>,
+}
+
+impl<'a> PageStore<'a> {
+    /// `out` is at a multiple of the size of a page in the file.
+    pub(crate) fn new(out: &'a mut dyn Write, at: usize) -> PageStore<'a> {
+        PageStore { out, at, known: HashMap::new() }
+    }
+
+    /// What the file has already, from a multiple of the size of a page on.
+    pub(crate) fn add(&mut self, bytes: &[u8], at: usize) {
+        for (page, at) in bytes.chunks_exact(PAGE).zip((at..).step_by(PAGE)) {
+            self.known.entry(blake3::hash(page)).or_insert(at);
+        }
+    }
+
+    /// Where the page is in the file.
+    fn put(&mut self, page: &[u8]) -> io::Result<usize> {
+        match self.known.entry(blake3::hash(page)) {
+            Entry::Occupied(known) => Ok(*known.get()),
+            Entry::Vacant(vacant) => {
+                self.out.write_all(page)?;
+                self.at += PAGE;
+                Ok(*vacant.insert(self.at - PAGE))
+            }
+        }
+    }
+}
+
+/// What is to be known of a memory whose pages are in a file.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MemoryRecord {
+    ranges: Vec<Range<usize>>,
+    /// The pages that are not zero.
+    runs: Vec<Run>,
+}
+
+/// Pages that follow each other in memory and in the file; all in bytes.
+#[derive(Debug, Serialize, Deserialize)]
+struct Run {
+    /// In memory.
+    start: usize,
+    len: usize,
+    /// In the file.
+    at: usize,
 }
 
 impl MemoryImage {
@@ -113,6 +169,67 @@ impl MemoryImage {
         Ok(MemoryImage {
             ranges: vec![range],
             base: Some(base),
+            changed: Vec::new(),
+            contents: Vec::new(),
+        })
+    }
+
+    /// Writes all pages that are not zero.
+    pub(crate) fn write(&self, out: &mut PageStore<'_>) -> io::Result<MemoryRecord> {
+        let mut runs: Vec<Run> = Vec::new();
+        let mut put = |offset: usize, page: &[u8]| {
+            if page.iter().all(|byte| *byte == 0) {
+                return Ok(());
+            }
+            let at = out.put(page)?;
+            match runs.last_mut() {
+                Some(run) if run.start + run.len == offset && run.at + run.len == at => {
+                    run.len += PAGE;
+                }
+                _ => runs.push(Run { start: offset, len: PAGE, at }),
+            }
+            Ok(())
+        };
+        let mut changed = self.changed.iter().copied().zip(self.contents.chunks_exact(PAGE));
+        let mut next = changed.next();
+        for range in &self.ranges {
+            if let Some(base) = &self.base {
+                shared_file::each_block(&base.fd, range.clone(), PAGE, |offset, page| {
+                    while let Some((changed_offset, contents)) =
+                        next.filter(|next| next.0 <= offset)
+                    {
+                        put(changed_offset, contents)?;
+                        next = changed.next();
+                        if changed_offset == offset {
+                            return Ok(());
+                        }
+                    }
+                    put(offset, page)
+                })?;
+            }
+            // Behind the last page of the base.
+            while let Some((offset, contents)) = next.filter(|next| next.0 < range.end) {
+                put(offset, contents)?;
+                next = changed.next();
+            }
+        }
+        Ok(MemoryRecord { ranges: self.ranges.clone(), runs })
+    }
+
+    /// The image whose pages are in a file with these bytes.
+    pub(crate) fn read(record: &MemoryRecord, file: &[u8]) -> io::Result<MemoryImage> {
+        let len = record.ranges.iter().map(|range| range.end).max().unwrap_or(0);
+        let base = Base { fd: shared_file::create("pglite-image", len)?, len };
+        let target = File::from(base.fd.try_clone()?);
+        for run in &record.runs {
+            let pages = file
+                .get(run.at..run.at.saturating_add(run.len))
+                .ok_or_else(|| io::Error::other("pages of an image are missing"))?;
+            target.write_all_at(pages, run.start as u64)?;
+        }
+        Ok(MemoryImage {
+            ranges: record.ranges.clone(),
+            base: Some(Arc::new(base)),
             changed: Vec::new(),
             contents: Vec::new(),
         })

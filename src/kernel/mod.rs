@@ -18,6 +18,7 @@ mod memory;
 mod page_map;
 mod park;
 pub(crate) mod process;
+mod process_table;
 mod readiness;
 mod resolver;
 mod shared_file;
@@ -36,15 +37,16 @@ use std::time::{Duration, Instant};
 
 use wasmer::{Engine, Module};
 
-pub(crate) use self::image::Use;
+pub(crate) use self::image::{PageStore, Use};
 pub(crate) use self::listener::{HostListener, ListenerId};
-pub(crate) use self::park::{CaptureError, ClusterImage, CopyFacts};
+pub(crate) use self::park::{CaptureError, ClusterImage, ClusterRecord, CopyFacts};
 
 use self::console::{Console, LineSink};
 use self::descriptor::{Descriptors, Kind, Open};
 use self::fs::{FileSystem, OpenOptions};
 use self::listener::Listeners;
-use self::process::{Process, ProcessTable, WaitStatus};
+use self::process::{Process, WaitStatus};
+use self::process_table::ProcessTable;
 use self::socket::Peer;
 use self::timer::Timers;
 use self::window::Window;

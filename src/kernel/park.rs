@@ -3,11 +3,15 @@
 //! A process is asked to leave by a signal (patch 0008): a session does so when it waits for its client,
 //! the postmaster when it has ended all that it can start again. No code of it runs then, so that its
 //! memory, its globals and what it has open are all there is of it, and its thread can enter the instance
-//! again as if nothing had been. An image of a cluster is its postmaster and one session at such a moment,
+//! again as if nothing had been. An image of a cluster is its postmaster and its sessions at such a moment,
 //! and its window.
 //!
-//! Of a cluster that is made from an image the session runs at once. The postmaster is *dormant*: it gets
-//! memory and a thread when somebody sends it a signal or connects.
+//! Of a cluster that is made from an image one session runs at once, whose client is the program. The others
+//! are *dormant*: they get memory and a thread when somebody sends them a signal, connects, or after a
+//! second. What the postmaster does then is its usual work; a further session finds that its client is gone,
+//! and ends as it would have in the original.
+
+mod record;
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::ops::Range;
@@ -17,7 +21,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use wasmer::{Engine, Module};
+
+pub(crate) use self::record::ClusterRecord;
 
 use super::Kernel;
 use super::console::{Console, LineSink};
@@ -55,7 +62,7 @@ pub(crate) struct ProcessImage {
 }
 
 /// What an open descriptor is made from again.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 enum DescriptorImage {
     File {
         path: String,
@@ -92,6 +99,8 @@ pub(crate) struct ClusterImage {
     /// Shared by all images of clusters in which it has never been anything else.
     postmaster: Arc<ProcessImage>,
     session: ProcessImage,
+    /// Sessions that have no client in a copy.
+    others: Vec<Arc<ProcessImage>>,
 }
 
 /// What a cluster that was made from an image does not share with its original.
@@ -101,6 +110,8 @@ pub(crate) struct CopyFacts {
     pub(crate) session: i32,
     pub(crate) cancel_key: i32,
     pub(crate) system_identifier: u64,
+    /// What `SHOW port` says, if not the same as in the original.
+    pub(crate) port: Option<u16>,
 }
 
 /// Why no image could be made.
@@ -156,8 +167,7 @@ impl Parking {
         self.lock().held
     }
 
-    fn take(&self, process: &Process, timeout: Duration) -> Result<ProcessImage, CaptureError> {
-        let deadline = Instant::now() + timeout;
+    fn take(&self, process: &Process, deadline: Instant) -> Result<ProcessImage, CaptureError> {
         let mut state = self.lock();
         loop {
             if let Some(image) = state.image.take() {
@@ -195,6 +205,28 @@ impl Drop for Stopped<'_> {
     fn drop(&mut self) {
         *self.0.parking.lock() = ParkState::default();
         self.0.waker.wake();
+    }
+}
+
+/// A process that shall be an image: it is one already, or leaves its instance for it.
+struct Stop<'a> {
+    process: &'a Process,
+    dormant: Option<Arc<ProcessImage>>,
+    _stopped: Option<Stopped<'a>>,
+}
+
+impl Stop<'_> {
+    fn ask(process: &Process, usage: Use) -> Stop<'_> {
+        let dormant = process.dormant_image();
+        let stopped = dormant.is_none().then(|| Stopped::ask(process, usage));
+        Stop { process, dormant, _stopped: stopped }
+    }
+
+    fn image(&self, deadline: Instant) -> Result<Arc<ProcessImage>, CaptureError> {
+        match &self.dormant {
+            Some(image) => Ok(image.clone()),
+            None => self.process.parking.take(self.process, deadline).map(Arc::new),
+        }
     }
 }
 
@@ -331,12 +363,14 @@ pub(super) struct Dormant {
     kernel: Weak<Kernel>,
     process: Weak<Process>,
     descriptors: Descriptors,
-    image: Arc<ClusterImage>,
+    image: Arc<ProcessImage>,
+    /// The process that has the window.
+    session: i32,
 }
 
 impl Dormant {
     pub(super) fn image(&self) -> Arc<ProcessImage> {
-        self.image.postmaster.clone()
+        self.image.clone()
     }
 
     /// Gives it memory and a thread. The window has to be shared before: by the thread of the session,
@@ -350,7 +384,7 @@ impl Dormant {
             let (kernel, process) = (context_kernel, context_process);
             let window = kernel.window.get().ok_or_else(no_window)?;
             if !window.is_shared() {
-                if let Some(session) = kernel.processes.get(self.image.session.pid) {
+                if let Some(session) = kernel.processes.get(self.session) {
                     session.ask_to_share_window();
                 }
                 // It may be in the middle of a long computation.
@@ -360,30 +394,12 @@ impl Dormant {
                     }
                 }
             }
-            let image = &self.image.postmaster;
+            let image = &self.image;
             let region = image.memory()?;
             window.map_into(&region)?;
-            let context = context(&kernel, process, region, self.descriptors);
+            let context = Context::new(&kernel, process, region, self.descriptors);
             Ok((context, image.globals.clone(), image.memory.base()))
         });
-    }
-}
-
-fn context(
-    kernel: &Arc<Kernel>,
-    process: Arc<Process>,
-    region: Region,
-    descriptors: Descriptors,
-) -> Context {
-    Context {
-        kernel: kernel.clone(),
-        process,
-        region: Arc::new(region),
-        descriptors,
-        arguments: Vec::new(),
-        #[cfg(feature = "tls")]
-        tls: super::tls::ProcessTls::default(),
-        lookup: None,
     }
 }
 
@@ -396,8 +412,8 @@ pub(crate) struct Restored {
 }
 
 impl Kernel {
-    /// An image of this cluster, and what `files` makes of its files at the same moment. There must be no
-    /// session but this one, and it must be idle.
+    /// An image of this cluster, and what `files` makes of its files at the same moment. This session and
+    /// all others must be idle, and out of any transaction.
     pub(crate) fn capture<T>(
         &self,
         postmaster: &Process,
@@ -407,31 +423,39 @@ impl Kernel {
     ) -> Result<(ClusterImage, T), CaptureError> {
         let session = self.processes.get(session).ok_or(CaptureError::Ended)?;
         let window = self.window.get().ok_or_else(no_window)?;
-        let dormant = postmaster.dormant_image();
-        if dormant.is_none() && !window.wait_shared(SESSION_TIMEOUT) {
+        if !postmaster.is_dormant() && !window.wait_shared(SESSION_TIMEOUT) {
             // It is about to run, and needs the session for that.
             return Err(CaptureError::Busy(vec![session.pid]));
         }
         // The session first: what it still has to ask of the postmaster is asked then.
-        let _session = Stopped::ask(&session, usage);
-        let session_image = session.parking.take(&session, SESSION_TIMEOUT)?;
-        let (_postmaster, postmaster_image) = match dormant {
-            Some(image) => (None, image),
-            None => {
-                let stopped = Stopped::ask(postmaster, usage);
-                let image = postmaster.parking.take(postmaster, POSTMASTER_TIMEOUT)?;
-                (Some(stopped), Arc::new(image))
-            }
-        };
-        let others = self.processes.all();
-        let others: Vec<i32> = others
-            .iter()
+        let _stopped = Stopped::ask(&session, usage);
+        let deadline = Instant::now() + SESSION_TIMEOUT;
+        let session_image = session.parking.take(&session, deadline)?;
+        let stopped_postmaster = Stop::ask(postmaster, usage);
+        let postmaster_image = stopped_postmaster.image(Instant::now() + POSTMASTER_TIMEOUT)?;
+        // All that are left now are sessions.
+        let others: Vec<Arc<Process>> = self
+            .processes
+            .all()
+            .into_iter()
             .filter(|other| other.status().is_none())
-            .map(|other| other.pid)
-            .filter(|pid| *pid != postmaster.pid && *pid != session.pid)
+            .filter(|other| other.pid != postmaster.pid && other.pid != session.pid)
             .collect();
-        if !others.is_empty() {
-            return Err(CaptureError::Busy(others));
+        let stopped: Vec<Stop<'_>> = others.iter().map(|other| Stop::ask(other, usage)).collect();
+        let deadline = Instant::now() + SESSION_TIMEOUT;
+        let mut busy = Vec::new();
+        let mut images = Vec::new();
+        for (other, stopped) in others.iter().zip(&stopped) {
+            match stopped.image(deadline) {
+                Ok(image) => images.push(image),
+                // It has left just now.
+                Err(CaptureError::Ended) => {}
+                Err(CaptureError::Busy(_)) => busy.push(other.pid),
+                Err(error) => return Err(error),
+            }
+        }
+        if !busy.is_empty() {
+            return Err(CaptureError::Busy(busy));
         }
         let region = session.region().ok_or(CaptureError::Ended)?;
         let image = ClusterImage {
@@ -441,6 +465,7 @@ impl Kernel {
             window_memory: window.capture(&region, usage)?,
             postmaster: postmaster_image,
             session: session_image,
+            others: images,
         };
         Ok((image, files()))
     }
@@ -480,17 +505,23 @@ impl Kernel {
         process.raise(signal::ALARM);
 
         opener.client = None;
-        let descriptors_of_postmaster = opener.open_all(&image.postmaster.descriptors)?;
-        let postmaster =
-            kernel.processes.insert_copy(image.postmaster.pid, image.postmaster.parent)?;
-        postmaster.sleep_as(Dormant {
-            kernel: Arc::downgrade(&kernel),
-            process: Arc::downgrade(&postmaster),
-            descriptors: descriptors_of_postmaster,
-            image: image.clone(),
-        });
-        process::start_copy(context(&kernel, process, region, descriptors), session)?;
-        Timers::awaken(&kernel, postmaster.pid, DORMANT);
+        let sleep = |image: &Arc<ProcessImage>| -> io::Result<Arc<Process>> {
+            let process = kernel.processes.insert_copy(image.pid, image.parent)?;
+            process.sleep_as(Dormant {
+                kernel: Arc::downgrade(&kernel),
+                process: Arc::downgrade(&process),
+                descriptors: opener.open_all(&image.descriptors)?,
+                image: image.clone(),
+                session: session.pid,
+            });
+            Ok(process)
+        };
+        let postmaster = sleep(&image.postmaster)?;
+        let others: Vec<_> = image.others.iter().map(sleep).collect::<io::Result<_>>()?;
+        process::start_copy(Context::new(&kernel, process, region, descriptors), session)?;
+        for dormant in others.iter().chain([&postmaster]) {
+            Timers::awaken(&kernel, dormant.pid, DORMANT);
+        }
         Ok(Restored { kernel, postmaster, stream })
     }
 }

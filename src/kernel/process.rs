@@ -1,10 +1,8 @@
-//! Processes: a Wasm instance, its thread, its memory and its place in the process table.
+//! Processes: a Wasm instance, its thread, its memory and its signals.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wasmer::sys::NativeEngineExt;
 use wasmer::{AsStoreMut, FunctionEnv, Instance, RuntimeError, Store, Value};
@@ -12,7 +10,7 @@ use wasmer::{AsStoreMut, FunctionEnv, Instance, RuntimeError, Store, Value};
 use super::descriptor::Descriptors;
 use super::errno::Errno;
 use super::image::Base;
-use super::memory::{self, ProcessTunables, Region};
+use super::memory::{ProcessTunables, Region};
 use super::park::{Dormant, Parking, ProcessImage};
 use super::resolver::Lookup;
 use super::waker::Waker;
@@ -20,18 +18,19 @@ use super::{Kernel, calls};
 
 /// Signals the kernel itself raises; the guest's numbers are Linux'.
 pub(crate) mod signal {
+    pub(crate) const INT: i32 = 2;
+    pub(crate) const QUIT: i32 = 3;
     pub(crate) const ABORT: i32 = 6;
     pub(crate) const KILL: i32 = 9;
+    pub(crate) const USR1: i32 = 10;
     pub(crate) const SEGV: i32 = 11;
+    pub(crate) const ALARM: i32 = 14;
+    pub(crate) const TERM: i32 = 15;
     pub(crate) const CHILD: i32 = 17;
     /// What it means, to look around, is all that is used of it: see `Process::ask_to_share_window`.
     pub(crate) const CONTINUE: i32 = 18;
     /// To leave the instance, see `park.rs`.
     pub(crate) const STOP: i32 = 20;
-    pub(crate) const INT: i32 = 2;
-    pub(crate) const QUIT: i32 = 3;
-    pub(crate) const TERM: i32 = 15;
-    pub(crate) const ALARM: i32 = 14;
 }
 
 /// How a process ended, encoded as `waitpid` has it: exit code in bits 8..16, signal in bits 0..7.
@@ -66,12 +65,12 @@ pub(crate) struct Process {
     /// Signals raised while there were no words.
     early: Mutex<u32>,
     status: Mutex<Option<WaitStatus>>,
-    /// Who has the thread, and whether it is to end: see [`Process::execute`].
+    /// Who has the thread, whether it is to end ([`Process::execute`]), and whether there is one at all.
     state: AtomicU8,
     /// What its memory is mapped from.
     base: Mutex<Option<Arc<Base>>>,
     pub(super) parking: Parking,
-    /// An image, as long as it has no instance and no thread yet.
+    /// An image, as long as it has no instance and no thread yet; `DORMANT` in `state` tells.
     dormant: Mutex<Option<Dormant>>,
     /// Made from an image, and has not yet asked what it must not share with the original.
     is_fresh_copy: AtomicBool,
@@ -83,6 +82,9 @@ const IN_KERNEL: u8 = 1;
 const DOOMED: u8 = 2;
 /// The window has to be shared, see `Window::share`.
 const SHARE_WINDOW: u8 = 4;
+/// The process is only an image: set and cleared with `Process::dormant` locked, so that a wake-up of any
+/// other process need not lock it.
+const DORMANT: u8 = 8;
 
 /// Everything a kernel call can reach: the state of the process that makes it.
 pub(crate) struct Context {
@@ -97,9 +99,30 @@ pub(crate) struct Context {
     pub(crate) lookup: Option<Lookup>,
 }
 
+impl Context {
+    /// Of a process without arguments, that knows of no TLS yet.
+    pub(super) fn new(
+        kernel: &Arc<Kernel>,
+        process: Arc<Process>,
+        region: Region,
+        descriptors: Descriptors,
+    ) -> Context {
+        Context {
+            kernel: kernel.clone(),
+            process,
+            region: Arc::new(region),
+            descriptors,
+            arguments: Vec::new(),
+            #[cfg(feature = "tls")]
+            tls: super::tls::ProcessTls::default(),
+            lookup: None,
+        }
+    }
+}
+
 impl Process {
-    fn new(pid: i32, parent: i32) -> io::Result<Arc<Process>> {
-        Ok(Arc::new(Process {
+    pub(super) fn new(pid: i32, parent: i32) -> io::Result<Process> {
+        Ok(Process {
             pid,
             parent,
             waker: Waker::new()?,
@@ -112,7 +135,12 @@ impl Process {
             parking: Parking::default(),
             dormant: Mutex::new(None),
             is_fresh_copy: AtomicBool::new(false),
-        }))
+        })
+    }
+
+    /// A process of an image.
+    pub(super) fn new_copy(pid: i32, parent: i32) -> io::Result<Process> {
+        Ok(Process { is_fresh_copy: AtomicBool::new(true), ..Process::new(pid, parent)? })
     }
 
     /// At the start of a kernel call: `EINTR` if the process is to end, and must not touch its memory.
@@ -185,15 +213,26 @@ impl Process {
         self.awaken();
     }
 
-    /// Starts a process that is only an image so far.
+    /// Starts a process that is only an image so far. When this returns, it has a thread.
     pub(crate) fn awaken(&self) {
-        if let Some(dormant) = lock(&self.dormant).take() {
+        if !self.is_dormant() {
+            return;
+        }
+        let mut dormant = lock(&self.dormant);
+        if let Some(dormant) = dormant.take() {
             dormant.start();
         }
+        // Only now: who finds the bit gone relies on the thread.
+        self.state.fetch_and(!DORMANT, Ordering::SeqCst);
     }
 
-    pub(super) fn sleep_as(&self, dormant: Dormant) {
-        *lock(&self.dormant) = Some(dormant);
+    pub(super) fn sleep_as(&self, image: Dormant) {
+        let mut dormant = lock(&self.dormant);
+        *dormant = Some(image);
+        // Somebody may have told the original something after its image was made. PostgreSQL looks into
+        // shared memory for what it was.
+        *lock(&self.early) |= 1 << signal::USR1;
+        self.state.fetch_or(DORMANT, Ordering::SeqCst);
     }
 
     pub(super) fn dormant_image(&self) -> Option<Arc<ProcessImage>> {
@@ -201,16 +240,20 @@ impl Process {
     }
 
     pub(crate) fn is_dormant(&self) -> bool {
-        lock(&self.dormant).is_some()
+        self.state.load(Ordering::SeqCst) & DORMANT != 0
     }
 
     /// Ends a process that was never more than an image; false if it is one that runs.
     fn bury(&self) -> bool {
-        let dormant = lock(&self.dormant).take();
-        if dormant.is_some() {
+        let image = {
+            let mut dormant = lock(&self.dormant);
+            self.state.fetch_and(!DORMANT, Ordering::SeqCst);
+            dormant.take()
+        };
+        if image.is_some() {
             *lock(&self.status) = Some(WaitStatus::killed_by(signal::KILL));
         }
-        dormant.is_some()
+        image.is_some()
     }
 
     /// As SIGKILL, which would start a process that is only an image.
@@ -256,145 +299,6 @@ impl Process {
     }
 }
 
-/// So many processes have taken enough memory for what follows to be worth while.
-const MANY: usize = 64;
-
-/// All processes of a cluster.
-#[derive(Debug, Default)]
-pub(crate) struct ProcessTable {
-    state: Mutex<TableState>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct TableState {
-    processes: BTreeMap<i32, Arc<Process>>,
-    last_pid: i32,
-    /// Threads that have not finished, of processes alive or just ended.
-    threads: usize,
-    /// The most there were since memory was last given back to the host.
-    peak: usize,
-}
-
-impl TableState {
-    fn thread_started(&mut self) {
-        self.threads += 1;
-        self.peak = self.peak.max(self.threads);
-    }
-}
-
-impl ProcessTable {
-    fn lock(&self) -> MutexGuard<'_, TableState> {
-        lock(&self.state)
-    }
-
-    /// The first process takes the host's pid, so that the `postmaster.pid` it writes means something
-    /// to other programs on the host; the others count on from there.
-    fn insert(&self, parent: i32) -> io::Result<Arc<Process>> {
-        let mut state = self.lock();
-        let pid = if state.last_pid == 0 { std::process::id() as i32 } else { state.last_pid + 1 };
-        let process = Process::new(pid, parent)?;
-        state.last_pid = pid;
-        state.processes.insert(pid, process.clone());
-        state.thread_started();
-        Ok(process)
-    }
-
-    /// A process of an image, without a thread.
-    pub(super) fn insert_copy(&self, pid: i32, parent: i32) -> io::Result<Arc<Process>> {
-        let process = Process::new(pid, parent)?;
-        process.is_fresh_copy.store(true, Ordering::Relaxed);
-        let mut state = self.lock();
-        state.last_pid = state.last_pid.max(pid);
-        state.processes.insert(pid, process.clone());
-        Ok(process)
-    }
-
-    pub(super) fn last_pid(&self) -> i32 {
-        self.lock().last_pid
-    }
-
-    pub(super) fn set_last_pid(&self, pid: i32) {
-        self.lock().last_pid = pid;
-    }
-
-    fn thread_started(&self) {
-        self.lock().thread_started();
-    }
-
-    pub(crate) fn get(&self, pid: i32) -> Option<Arc<Process>> {
-        self.lock().processes.get(&pid).cloned()
-    }
-
-    pub(crate) fn all(&self) -> Vec<Arc<Process>> {
-        self.lock().processes.values().cloned().collect()
-    }
-
-    /// `waitpid` without waiting: an ended child is taken out of the table.
-    pub(crate) fn reap(&self, parent: i32, pid: i32) -> Result<Option<(i32, WaitStatus)>, Errno> {
-        let mut state = self.lock();
-        let mut children = state
-            .processes
-            .values()
-            .filter(|child| child.parent == parent && (pid == -1 || child.pid == pid))
-            .peekable();
-        if children.peek().is_none() {
-            return Err(Errno::CHILD);
-        }
-        let ended = children.find_map(|child| child.status().map(|status| (child.pid, status)));
-        if let Some((pid, _)) = ended {
-            state.processes.remove(&pid);
-        }
-        Ok(ended)
-    }
-
-    fn thread_finished(&self) {
-        let mut state = self.lock();
-        state.threads -= 1;
-        let most_have_ended = state.peak >= MANY && state.threads <= state.peak / 4;
-        if most_have_ended {
-            state.peak = state.threads;
-        }
-        drop(state);
-        self.changed.notify_all();
-        if most_have_ended {
-            memory::give_back();
-        }
-    }
-
-    /// Waits until every thread has finished and given back its memory; false if time ran out.
-    pub(crate) fn wait_all(&self, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
-        let mut state = self.lock();
-        while state.threads > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            state =
-                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
-    }
-
-    /// Waits for the end of one process.
-    pub(crate) fn wait_end(&self, process: &Process, timeout: Duration) -> Option<WaitStatus> {
-        let deadline = Instant::now() + timeout;
-        let mut state = self.lock();
-        loop {
-            if let Some(status) = process.status() {
-                return Some(status);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            state =
-                self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-}
-
 /// What a new instance starts from.
 enum Origin {
     /// The module's own data.
@@ -423,18 +327,10 @@ pub(crate) fn start(
     arguments: Vec<String>,
     descriptors: Descriptors,
 ) -> io::Result<Arc<Process>> {
-    let region = Arc::new(Region::new(0)?);
+    let region = Region::new(0)?;
     let process = kernel.processes.insert(0)?;
-    let context = Context {
-        kernel: kernel.clone(),
-        process: process.clone(),
-        region,
-        descriptors,
-        arguments,
-        #[cfg(feature = "tls")]
-        tls: super::tls::ProcessTls::default(),
-        lookup: None,
-    };
+    let context =
+        Context { arguments, ..Context::new(kernel, process.clone(), region, descriptors) };
     spawn_thread(context, Origin::Fresh)?;
     Ok(process)
 }
@@ -456,14 +352,9 @@ pub(crate) fn fork(parent: &Context, globals: Vec<u128>) -> io::Result<i32> {
     *lock(&process.base) = lock(&parent.process.base).clone();
     let pid = process.pid;
     let context = Context {
-        kernel: kernel.clone(),
-        process,
-        region: Arc::new(region),
-        descriptors: parent.descriptors.clone(),
-        arguments: Vec::new(),
         #[cfg(feature = "tls")]
         tls: parent.tls.clone(),
-        lookup: None,
+        ..Context::new(kernel, process, region, parent.descriptors.clone())
     };
     spawn_thread(context, Origin::Fork { globals })?;
     Ok(pid)
@@ -521,7 +412,7 @@ fn spawn(
             }
         });
     if let Err(error) = spawned {
-        kernel.processes.lock().processes.remove(&process.pid);
+        kernel.processes.remove(process.pid);
         kernel.processes.thread_finished();
         return Err(error);
     }
@@ -543,7 +434,7 @@ impl End {
         *lock(&self.process.words) = None;
         self.kernel.timers.cancel(self.process.pid);
         *lock(&self.process.status) = Some(self.status);
-        self.kernel.processes.changed.notify_all();
+        self.kernel.processes.process_ended();
         if let Some(parent) = self.kernel.processes.get(self.process.parent) {
             parent.raise(signal::CHILD);
         }

@@ -60,17 +60,45 @@ pub(crate) fn copy_range(
     range: Range<usize>,
     place: usize,
 ) -> io::Result<()> {
-    let (source, target) = (File::from(from.try_clone()?), File::from(to.try_clone()?));
+    let target = File::from(to.try_clone()?);
+    each_part(from, range.clone(), &mut |offset, bytes| {
+        target.write_all_at(bytes, (offset - range.start + place) as u64)
+    })
+}
+
+/// Calls `each` with the blocks of a range of a file that are not in a hole, in their order. The range
+/// begins and ends with blocks, and so do the file's holes.
+pub(crate) fn each_block(
+    file: &OwnedFd,
+    range: Range<usize>,
+    block: usize,
+    mut each: impl FnMut(usize, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    each_part(file, range, &mut |offset, bytes| {
+        let mut offsets = (offset..).step_by(block);
+        bytes
+            .chunks_exact(block)
+            .try_for_each(|bytes| each(offsets.next().expect("a range without end"), bytes))
+    })
+}
+
+/// Calls `each` with what is not a hole of a range of a file, in parts.
+fn each_part(
+    file: &OwnedFd,
+    range: Range<usize>,
+    each: &mut dyn FnMut(usize, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let source = File::from(file.try_clone()?);
     let mut buffer = vec![0u8; 256 << 10];
-    let (start, end, place) = (range.start as u64, range.end as u64, place as u64);
-    let mut offset = start;
-    while let Some(data) = next_data(from, offset)?.filter(|data| data.start < end) {
+    let end = range.end as u64;
+    let mut offset = range.start as u64;
+    while let Some(data) = next_data(file, offset)?.filter(|data| data.start < end) {
         offset = data.start;
         let data_end = data.end.min(end);
         while offset < data_end {
             let len = buffer.len().min((data_end - offset) as usize);
             source.read_exact_at(&mut buffer[..len], offset)?;
-            target.write_all_at(&buffer[..len], offset - start + place)?;
+            each(offset as usize, &buffer[..len])?;
             offset += len as u64;
         }
     }

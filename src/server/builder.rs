@@ -198,9 +198,9 @@ impl PgliteServerBuilder {
             start.settings.push(("max_connections".into(), count.to_string()));
         }
         self.add_tls(&mut start)?;
-        let Opened { cluster, session, access, .. } = self.options.open(&start, archive)?;
+        let Opened { cluster, session, access, runtime } = self.options.open(&start, archive)?;
         drop(session);
-        let mut server = PgliteServer::new(cluster, access, self.password.clone(), true);
+        let mut server = PgliteServer::new(cluster, access, runtime, self.password.clone(), true);
         server.tls = self.has_tls();
         server.allow_remote = self.allow_remote && self.password.is_some();
         for (listener, listening) in bound {

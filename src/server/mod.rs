@@ -16,10 +16,12 @@ pub use self::builder::PgliteServerBuilder;
 pub use self::params::ConnectionParams;
 
 use self::listen::Address;
+use crate::assets::Runtime;
 use crate::client::Session;
-use crate::cluster::{Access, Cluster, DumpFormat, ShutdownMode};
+use crate::cluster::{Access, Cluster, CopyOptions, DumpFormat, Image, ShutdownMode};
 use crate::error::{ConfigError, Error, ListenError};
-use crate::kernel::{HostListener, ListenerId};
+use crate::kernel::{HostListener, ListenerId, Use};
+use crate::snapshot::Snapshot;
 
 /// A PostgreSQL server in this process, for clients of any kind: SQLx, `tokio-postgres`, Diesel,
 /// SeaORM, `psql`, and other languages.
@@ -62,6 +64,7 @@ pub struct PgliteServer {
     listening: Vec<Listening>,
     cluster: Arc<Cluster>,
     access: Access,
+    runtime: Arc<Runtime>,
     password: Option<String>,
     tls: bool,
     allow_remote: bool,
@@ -133,6 +136,7 @@ impl PgliteServer {
     fn new(
         cluster: Arc<Cluster>,
         access: Access,
+        runtime: Arc<Runtime>,
         password: Option<String>,
         owns_cluster: bool,
     ) -> PgliteServer {
@@ -140,6 +144,7 @@ impl PgliteServer {
             listening: Vec::new(),
             cluster,
             access,
+            runtime,
             password,
             tls: false,
             allow_remote: false,
@@ -147,15 +152,63 @@ impl PgliteServer {
         }
     }
 
-    /// Listens for a cluster that is running already. Shuts it down at the end if it owns it.
+    /// Listens for a cluster that is running already, and is not the server's own.
     pub(crate) fn attach(
         cluster: Arc<Cluster>,
         access: Access,
-        owns_cluster: bool,
+        runtime: Arc<Runtime>,
     ) -> Result<PgliteServer, Error> {
-        let mut server = PgliteServer::new(cluster, access, None, owns_cluster);
+        let mut server = PgliteServer::new(cluster, access, runtime, None, false);
         server.listen_tcp((std::net::Ipv4Addr::LOCALHOST, 0))?;
         Ok(server)
+    }
+
+    /// A server on a cluster from an image.
+    pub(crate) fn from_image(
+        runtime: Arc<Runtime>,
+        image: &Image,
+        password: Option<String>,
+    ) -> Result<PgliteServer, Error> {
+        let bound = listen::tcp((std::net::Ipv4Addr::LOCALHOST, 0).into())?;
+        let listening = Listening::new(bound.address);
+        let port = listening.tcp().map(|address| address.port());
+        let options = CopyOptions { port, mounts: None };
+        let (cluster, session) = Cluster::from_image(&runtime, image, &options)?;
+        drop(session);
+        let access = image.access().clone();
+        let mut server = PgliteServer::new(cluster, access, runtime, password, true);
+        server.add(bound.listener, listening)?;
+        Ok(server)
+    }
+
+    /// This temporary database at this moment, to [start](Snapshot::start_server) others from it.
+    ///
+    /// All sessions have to be idle and out of any transaction; it is waited some seconds for that. They go
+    /// on here, and a copy is without them. Further servers of this database, and TLS, are not in a copy
+    /// either; the password is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Snapshot`] if a session is busy, or the database is in a directory; [`Error::Db`] if there is
+    /// no connection left, as it needs one itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pglite_oxide::PgliteServer;
+    ///
+    /// # fn main() -> Result<(), pglite_oxide::Error> {
+    /// let server = PgliteServer::temporary()?;
+    /// // Migrate it by any client, then:
+    /// let migrated = server.snapshot()?;
+    /// let server_of_a_test = migrated.start_server()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        let mut session = self.connect()?;
+        let image = self.cluster.capture(&mut session, &self.access, Use::ManyTimes)?;
+        Ok(Snapshot::new(image, self.runtime.clone(), self.password.clone()))
     }
 
     /// Listens on one more TCP address, from now on; returns it with the port that was chosen if it was

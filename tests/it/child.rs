@@ -23,10 +23,42 @@ impl Process {
 
     /// With as many files as the system lets it open, which shells offer only on demand.
     pub(crate) fn start_with_many_files(task: &str, path: &Path) -> Process {
-        let mut program = Command::new("sh");
-        program.args(["-c", "ulimit -n $(ulimit -Hn); exec \"$0\" \"$@\""]);
-        program.arg(std::env::current_exe().unwrap());
-        Process::spawn(program, task, path, &[])
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -n $(ulimit -Hn); exec \"$0\" \"$@\""]);
+        Process::start_in(shell, task, path, &[])
+    }
+
+    /// From a shell script that can mount what it likes, and runs this program as `"$0" "$@"`. None where
+    /// nobody may do that, as in most containers; the test says so then.
+    pub(crate) fn start_with_mounts(
+        script: &str,
+        task: &str,
+        path: &Path,
+        environment: &[(&str, &str)],
+    ) -> Option<Process> {
+        let namespace = || {
+            let mut unshare = Command::new("unshare");
+            unshare.args(["--map-root-user", "--mount", "sh", "-ec"]);
+            unshare
+        };
+        let probe = namespace().arg("mount -t tmpfs none /tmp").stderr(Stdio::null()).status();
+        if !probe.is_ok_and(|status| status.success()) {
+            eprintln!("not tested: nothing can be mounted here");
+            return None;
+        }
+        let mut shell = namespace();
+        shell.arg(script);
+        Some(Process::start_in(shell, task, path, environment))
+    }
+
+    fn start_in(
+        mut shell: Command,
+        task: &str,
+        path: &Path,
+        environment: &[(&str, &str)],
+    ) -> Process {
+        shell.arg(std::env::current_exe().unwrap());
+        Process::spawn(shell, task, path, environment)
     }
 
     fn spawn(
@@ -122,6 +154,20 @@ fn entry() {
         "select" => {
             let mut db = Pglite::temporary().unwrap();
             say(super::text(&mut db, "SELECT 40 + 2"));
+        }
+        "mapped" => {
+            let mut db = Pglite::temporary().unwrap();
+            say(super::text(&mut db, "SELECT 40 + 2"));
+            let cache = format!(" {}/", std::env::var("PGLITE_OXIDE_CACHE_DIR").unwrap());
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            let mut files: Vec<_> = maps
+                .lines()
+                .filter_map(|line| line.split_once(&cache))
+                .map(|(_, file)| file)
+                .collect();
+            files.sort_unstable();
+            files.dedup();
+            say(files.join(" "));
         }
         "exceptions" => {
             let mut db = Pglite::temporary().unwrap();

@@ -137,10 +137,16 @@ fn a_directory_with_other_things_is_left_alone() {
 #[test]
 fn a_file_is_not_a_database() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    assert!(matches!(
-        Pglite::open(file.path()),
-        Err(Error::DataDir(DataDirError::NotADatabase { .. }))
-    ));
+    for path in [file.path().to_owned(), file.path().join("db")] {
+        let error = Pglite::open(path).unwrap_err();
+        let Error::DataDir(DataDirError::NotADirectory { path }) = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(path, file.path());
+        let expected = format!("{} is a file, not a directory", path.display());
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+    assert_eq!(fs::read(file.path()).unwrap(), b"");
 }
 
 #[test]

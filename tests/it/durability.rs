@@ -85,11 +85,19 @@ fn a_torn_write_at_the_end_of_the_log_is_cut_off() {
 fn a_temporary_database_that_is_full_says_so_and_goes_on() {
     let mut db = Pglite::builder().memory_limit(24 << 20).open().unwrap();
     db.exec("CREATE TABLE t (v text)").unwrap();
-    let error = db
-        .exec("INSERT INTO t SELECT repeat(md5(i::text), 30) FROM generate_series(1, 100000) i")
-        .unwrap_err();
+    let mut copy = db.fork().unwrap();
+    let fill = "INSERT INTO t SELECT repeat(md5(i::text), 30) FROM generate_series(1, 100000) i";
+    let error = db.exec(fill).unwrap_err();
     assert_eq!(crate::sqlstate(&error), "53100", "{error}");
     assert_eq!(text(&mut db, "SELECT count(*) FROM t"), "0");
+    // PostgreSQL would have one look at the disk. All sessions know better, also that of a copy.
+    for session in [&mut *db, &mut *copy] {
+        let error = session.exec(fill).unwrap_err();
+        let hint = error.as_db_error().and_then(|error| error.hint()).unwrap_or_default();
+        assert!(hint.contains("limited to 24 MB (memory_limit)"), "{error}");
+    }
+    let error = db.connect().unwrap().exec(fill).unwrap_err();
+    assert!(error.to_string().contains("limited to 24 MB (memory_limit)"), "{error}");
     db.exec("DROP TABLE t; CREATE TABLE u AS SELECT 1 AS i").unwrap();
     assert_eq!(text(&mut db, "SELECT i FROM u"), "1");
 }

@@ -20,7 +20,12 @@ mod tls;
 #[cfg(not(feature = "tls"))]
 mod tls_absent;
 
+use std::time::{Duration, Instant};
+
 use pglite_oxide::{Pglite, Session};
+
+/// Longer than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The first column of the first row, as text.
 fn text(db: &mut Session, sql: &str) -> String {
@@ -35,4 +40,14 @@ fn sqlstate(error: &pglite_oxide::Error) -> &str {
 
 fn temporary() -> Pglite {
     Pglite::temporary().unwrap()
+}
+
+/// Waits until something is so.
+#[track_caller]
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not in {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }

@@ -1,10 +1,8 @@
 //! PostgreSQL is all there: what small builds of it tend to leave out.
 
-use std::time::{Duration, Instant};
-
 use pglite_oxide::Pglite;
 
-use crate::{sqlstate, temporary, text};
+use crate::{eventually, sqlstate, temporary, text};
 
 #[test]
 fn plpgsql_catches_errors() {
@@ -106,18 +104,9 @@ fn all_processes_run() {
     let mut db = temporary();
     let expected = "autovacuum launcher,background writer,checkpointer,client backend,\
                     logical replication launcher,walwriter";
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let found = text(
-            &mut db,
-            "SELECT string_agg(backend_type, ',' ORDER BY backend_type COLLATE \"C\") FROM pg_stat_activity",
-        );
-        if found == expected {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{found}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let sql = "SELECT string_agg(backend_type, ',' ORDER BY backend_type COLLATE \"C\") \
+               FROM pg_stat_activity";
+    eventually("all processes are there", || text(&mut db, sql) == expected);
 }
 
 #[test]

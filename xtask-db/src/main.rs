@@ -2,6 +2,7 @@
 //! package of their own so that `cargo xtask` needs no database to build the database.
 
 mod args;
+mod image;
 mod log;
 mod paths;
 mod perf;
@@ -26,6 +27,7 @@ fn run(args: &[String]) -> Result<ExitCode> {
     match args.split_first() {
         Some((command, rest)) if command == "regress" => suite::REGRESS.command(rest),
         Some((command, rest)) if command == "isolation" => suite::ISOLATION.command(rest),
+        Some((command, [path])) if command == "image" => image::make(path.as_ref()),
         Some((command, rest)) if command == "perf" => perf::command(rest),
         Some((command, rest)) if command == perf::CHILD => perf::child(rest),
         _ => bail!("usage: xtask-db regress|isolation|perf [OPTIONS] (--help lists them)"),

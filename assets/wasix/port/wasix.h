@@ -9,9 +9,11 @@ extern int	pgl_spawn(void);
 /* Leaving an instance and going on, see patch 0008. A copy is told what it must not share with its original. */
 typedef struct PglCopy
 {
-	int			session;		/* the pid of its one session */
+	int			session;		/* the pid of the session that goes on */
 	int			cancel_key;		/* and that session's key */
 	unsigned long long system_identifier;
+	int			port;			/* what SHOW port says; 0 if it stays */
+	int			unused;
 } PglCopy;
 
 extern void pgl_park(void) __attribute__((noreturn));

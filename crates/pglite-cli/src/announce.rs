@@ -1,4 +1,4 @@
-//! Files that say where a server is.
+//! Files that say where a server is, and how to know it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// In a data directory: the URL of the server that `pglite` runs for it.
 const URL_FILE: &str = "pglite-oxide.url";
 
-/// A file with a URL in it that is there as long as the server takes clients.
+/// A file with something in it, such as a URL, that is there as long as the server takes clients.
 ///
 /// It is locked as long as this process lives. So a file that was left by a process that was killed, or
 /// copied with its directory, can be told from a true one, whoever has the database open now.
@@ -20,7 +20,7 @@ pub(crate) struct Announcement {
 
 impl Announcement {
     /// Puts the file there in one step, readable for this user only.
-    pub(crate) fn write(path: &Path, url: &str) -> io::Result<Announcement> {
+    pub(crate) fn write(path: &Path, text: &str) -> io::Result<Announcement> {
         let mut new = path.as_os_str().to_owned();
         new.push(format!(".{}", std::process::id()));
         let new = PathBuf::from(new);
@@ -30,7 +30,7 @@ impl Announcement {
             let mut file =
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
             file.try_lock()?;
-            writeln!(file, "{url}")?;
+            writeln!(file, "{}", text.trim_end())?;
             fs::rename(&new, path)?;
             Ok(file)
         };

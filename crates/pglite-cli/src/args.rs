@@ -114,8 +114,8 @@ pub(crate) struct ServerArgs {
     #[cfg(feature = "tls")]
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
-    /// How many sessions there can be at once [default: 100]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// How many sessions there can be at once, from 1 to 262143 [default: 100]
+    #[arg(long, value_name = "N", value_parser = parse_max_connections)]
     pub(crate) max_connections: Option<u32>,
     /// A setting of PostgreSQL for this run; can be given many times
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_setting)]
@@ -149,6 +149,9 @@ pub(crate) struct TlsArgs {
     /// Speak TLS, with a certificate made for this run
     #[arg(long)]
     pub(crate) tls: bool,
+    /// Write the certificate of --tls to this file (PEM), for clients' sslrootcert; it is removed at the end
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    pub(crate) tls_cert_out: Option<PathBuf>,
     /// Speak TLS, with the certificate chain in this file (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_key", conflicts_with = "tls")]
     pub(crate) tls_cert: Option<PathBuf>,
@@ -233,6 +236,14 @@ fn parse_setting(text: &str) -> Result<(String, String), String> {
         Some((_, instead)) => Err((*instead).to_owned()),
         None => Ok((name.to_owned(), value.to_owned())),
     }
+}
+
+/// PostgreSQL's `MAX_BACKENDS`.
+const MOST_CONNECTIONS: u32 = 262_143;
+
+fn parse_max_connections(text: &str) -> Result<u32, String> {
+    let count = text.parse().ok().filter(|count| (1..=MOST_CONNECTIONS).contains(count));
+    count.ok_or_else(|| format!("give a number from 1 to {MOST_CONNECTIONS}"))
 }
 
 /// PostgreSQL's units: powers of 1024.

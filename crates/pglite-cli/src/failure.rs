@@ -49,9 +49,12 @@ impl Failure {
 
 impl From<pglite_oxide::Error> for Failure {
     fn from(error: pglite_oxide::Error) -> Failure {
+        use pglite_oxide::{ConfigError, Error};
         let message = chain(&error);
         match error {
-            pglite_oxide::Error::Config(_) => Failure::usage(message),
+            // The files are wrong, and not the options that name them.
+            Error::Config(ConfigError::Certificate { .. }) => Failure::new(message),
+            Error::Config(_) => Failure::usage(message),
             _ => Failure::new(message),
         }
     }

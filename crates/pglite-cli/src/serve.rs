@@ -28,7 +28,7 @@ pub(crate) fn command(args: &ServeArgs) -> Result<u8, Failure> {
         false => server.public_url(),
     };
     if let Some(file) = &args.ready_file {
-        server.announce(file, &url)?;
+        server.announce("ready file", file, &url)?;
     }
     tracing::info!("listening on {}", server.addresses());
     let mut stdout = io::stdout();

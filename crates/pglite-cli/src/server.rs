@@ -55,7 +55,7 @@ impl Server {
     /// Starts a server. A signal in the meantime stops it as soon as it has started; a second one, or
     /// SIGQUIT, ends this program.
     pub(crate) fn start(args: &ServerArgs, events: &Events) -> Result<Started, Failure> {
-        let builder = builder(args)?;
+        let Prepared { builder, certificate } = prepare(args)?;
         events.spawn("start", move || Event::Started(Box::new(builder.start())))?;
         let mut interrupted: Option<Signal> = None;
         loop {
@@ -74,6 +74,9 @@ impl Server {
                     if let Some(signal) = interrupted {
                         server.stop(ShutdownMode::Fast, 1, events)?;
                         return Ok(Started::Interrupted(signal));
+                    }
+                    if let Some((file, pem)) = &certificate {
+                        server.announce("certificate file", file, pem)?;
                     }
                     if let Some(directory) = &args.path {
                         server.announce_in(directory);
@@ -103,10 +106,10 @@ impl Server {
         [tcp, unix].into_iter().flatten().collect::<Vec<_>>().join(" and ")
     }
 
-    /// Puts a file there with the URL; it is removed when the server stops.
-    pub(crate) fn announce(&mut self, file: &Path, url: &str) -> Result<(), Failure> {
-        let written = Announcement::write(file, url).map_err(|error| {
-            Failure::because(format!("cannot write the ready file {}", file.display()), &error)
+    /// Puts a file there with this text; it is removed when the server stops.
+    pub(crate) fn announce(&mut self, what: &str, file: &Path, text: &str) -> Result<(), Failure> {
+        let written = Announcement::write(file, text).map_err(|error| {
+            Failure::because(format!("cannot write the {what} {}", file.display()), &error)
         })?;
         self.announcements.push(written);
         Ok(())
@@ -201,7 +204,14 @@ fn start_failure(args: &ServerArgs, error: Error) -> Failure {
     error.into()
 }
 
-fn builder(args: &ServerArgs) -> Result<PgliteServerBuilder, Failure> {
+/// A server that can be started.
+struct Prepared {
+    builder: PgliteServerBuilder,
+    /// A file that clients are to find the server's certificate in, and the certificate.
+    certificate: Option<(PathBuf, String)>,
+}
+
+fn prepare(args: &ServerArgs) -> Result<Prepared, Failure> {
     if !args.host.is_loopback() && !args.allow_remote {
         return Err(Failure::usage(format!(
             "other machines can reach {}: that takes --allow-remote and --password-file too",
@@ -242,9 +252,11 @@ fn builder(args: &ServerArgs) -> Result<PgliteServerBuilder, Failure> {
     }
     #[cfg(feature = "tls")]
     if let Some(tls) = tls(&args.tls)? {
-        builder = builder.tls(tls);
+        let out = args.tls.tls_cert_out.clone();
+        let certificate = out.map(|file| (file, tls.certificate_pem()));
+        return Ok(Prepared { builder: builder.tls(tls), certificate });
     }
-    Ok(builder)
+    Ok(Prepared { builder, certificate: None })
 }
 
 fn read_password(file: &Path) -> Result<String, Failure> {
@@ -263,15 +275,10 @@ fn read_password(file: &Path) -> Result<String, Failure> {
 
 #[cfg(feature = "tls")]
 fn tls(args: &crate::args::TlsArgs) -> Result<Option<pglite_oxide::Tls>, Failure> {
-    let read = |file: &Path| {
-        fs::read(file)
-            .map_err(|error| Failure::because(format!("cannot read {}", file.display()), &error))
-    };
+    use pglite_oxide::Tls;
     match (&args.tls_cert, &args.tls_key) {
-        (Some(certificate), Some(key)) => {
-            Ok(Some(pglite_oxide::Tls::from_pem(read(certificate)?, read(key)?)))
-        }
-        _ if args.tls => Ok(Some(pglite_oxide::Tls::self_signed()?)),
+        (Some(certificate), Some(key)) => Ok(Some(Tls::from_pem_files(certificate, key)?)),
+        _ if args.tls => Ok(Some(Tls::self_signed()?)),
         _ => Ok(None),
     }
 }

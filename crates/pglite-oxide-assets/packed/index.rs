@@ -10,6 +10,13 @@ pub const SHARE: Packed = Packed {
 /// A freshly made data directory.
 pub const TEMPLATE: Packed = Packed {
     packed: include_bytes!("template.img.zst"),
-    blake3: "82a2818a58ba15ea89690d0c7193d8f1a5e15624898d3df248d8e582cda1508f",
+    blake3: "fb47ed319adfa3c3cbda70c28fd92d614f4ee3f157d973ece49102613fb4414e",
     len: 7457510,
+};
+
+/// A new temporary database that has started already.
+pub const IMAGE: Packed = Packed {
+    packed: include_bytes!("image.img.zst"),
+    blake3: "8a7b9eec2fe9cea518d9c085cf30ca26101fc806ea60306da8466561c2d462a8",
+    len: 20886443,
 };

@@ -111,10 +111,10 @@ mod tests {
 
     #[test]
     fn the_template_s_fields_are_where_they_are_looked_for() {
-        let runtime = crate::assets::Runtime::load(None).unwrap();
+        let runtime = crate::assets::Runtime::load(None, |_| {}).unwrap();
+        let template = runtime.template().unwrap();
         let bytes =
-            super::super::load::read(&runtime.template, crate::cluster::archive::CONTROL_FILE)
-                .unwrap();
+            super::super::load::read(template, crate::cluster::archive::CONTROL_FILE).unwrap();
         assert!(is_whole(&bytes));
         assert_eq!(field(&bytes, VERSION), 1700);
         assert_eq!(f64::from_le_bytes(bytes[208..216].try_into().unwrap()), 1_234_567.0);

@@ -73,6 +73,7 @@ fn process_copy(context: &mut Context, copy: u32) -> Result<i32, Errno> {
     context.region.write_u32(copy, facts.session as u32)?;
     context.region.write_u32(copy + 4, facts.cancel_key as u32)?;
     context.region.write_u64(copy + 8, facts.system_identifier)?;
+    context.region.write_u32(copy + 16, facts.port.unwrap_or(0).into())?;
     Ok(1)
 }
 

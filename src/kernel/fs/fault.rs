@@ -282,17 +282,7 @@ impl File for FaultFile {
 mod tests {
     use super::*;
     use crate::kernel::fs::Tree;
-
-    const CREATE: OpenOptions = OpenOptions {
-        read: true,
-        write: true,
-        append: false,
-        create: true,
-        exclusive: false,
-        truncate: false,
-        directory: false,
-        no_follow: false,
-    };
+    use crate::kernel::fs::testing::CREATE;
 
     #[test]
     fn rules() {

@@ -12,6 +12,8 @@ pub(crate) mod fault;
 mod host;
 mod mount;
 mod path;
+#[cfg(test)]
+mod testing;
 pub(crate) mod tree;
 
 use std::fmt::Debug;
@@ -24,7 +26,8 @@ use super::errno::Errno;
 pub(crate) use copy::{copy_subtree, copy_tree};
 pub(crate) use host::HostDir;
 pub(crate) use mount::Namespace;
-pub(crate) use tree::Tree;
+#[allow(unused_imports, reason = "to write a tree to a file")]
+pub(crate) use tree::{Tree, entries};
 
 pub(crate) type FsResult<T> = Result<T, Errno>;
 

@@ -1,16 +1,13 @@
 //! Sessions against rustls' client, over socket pairs.
 
+mod authority;
+
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    RevokedCertParams, SerialNumber, date_time_ymd,
-};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -19,6 +16,7 @@ use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
 };
 
+use self::authority::Authority;
 use super::*;
 
 const PROTOCOL: &[u8] = b"postgresql";
@@ -31,8 +29,7 @@ struct Pair {
 
 impl Pair {
     fn for_localhost() -> Pair {
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).expect("a key");
-        Pair { chain: made.cert.pem(), key: made.signing_key.serialize_pem() }
+        authority::for_localhost().into()
     }
 
     fn settings(&self) -> Settings<'_> {
@@ -44,52 +41,14 @@ impl Pair {
     }
 }
 
-fn configure(settings: &Settings<'_>) -> Arc<Config> {
-    Arc::new(Config::new(settings).expect("settings that are right"))
+impl From<(String, String)> for Pair {
+    fn from((chain, key): (String, String)) -> Pair {
+        Pair { chain, key }
+    }
 }
 
-/// An authority that signs clients' certificates.
-struct Authority(Issuer<'static, KeyPair>, String);
-
-impl Authority {
-    fn named(name: &str) -> Authority {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, name);
-        let pem = params.self_signed(&key).expect("a certificate").pem();
-        Authority(Issuer::new(params, key), pem)
-    }
-
-    fn client(&self, common_name: &str, serial: u64) -> Pair {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::default();
-        params.serial_number = Some(SerialNumber::from(serial));
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::OrganizationName, "PGDG, Inc");
-        params.distinguished_name.push(DnType::CommonName, common_name);
-        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
-        Pair { chain: certificate.pem(), key: key.serialize_pem() }
-    }
-
-    fn revoke(&self, serial: u64) -> String {
-        let params = CertificateRevocationListParams {
-            this_update: date_time_ymd(2020, 1, 1),
-            next_update: date_time_ymd(4000, 1, 1),
-            crl_number: SerialNumber::from(1u64),
-            issuing_distribution_point: None,
-            revoked_certs: vec![RevokedCertParams {
-                serial_number: SerialNumber::from(serial),
-                revocation_time: date_time_ymd(2020, 1, 1),
-                reason_code: None,
-                invalidity_date: None,
-            }],
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        params.signed_by(&self.0).expect("a revocation list").pem().expect("a revocation list")
-    }
+fn configure(settings: &Settings<'_>) -> Arc<Config> {
+    Arc::new(Config::new(settings).expect("settings that are right"))
 }
 
 /// Versions and protocols (of ALPN) that a client offers.
@@ -251,12 +210,15 @@ fn clients_without_a_common_version_or_protocol_are_refused() {
 fn certificates_of_clients() {
     let pair = Pair::for_localhost();
     let authority = Authority::named("Test CA");
-    let stranger = Authority::named("Another CA").client("alice", 1);
-    let (alice, revoked) = (authority.client("alice", 7), authority.client("bob", 8));
-    let nul = authority.client("alice\0.example", 9);
+    let client = |authority: &Authority, name, serial| -> Pair {
+        authority.client("PGDG, Inc", name, serial).into()
+    };
+    let stranger = client(&Authority::named("Another CA"), "alice", 1);
+    let (alice, revoked) = (client(&authority, "alice", 7), client(&authority, "bob", 8));
+    let nul = client(&authority, "alice\0.example", 9);
     let list = authority.revoke(8);
     let settings = Settings {
-        authorities: authority.1.as_bytes(),
+        authorities: authority.certificate.as_bytes(),
         revoked: list.as_bytes(),
         ..pair.settings()
     };

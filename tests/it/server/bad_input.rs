@@ -412,18 +412,19 @@ fn large_query(target: &mut Target) {
     assert_eq!(raw.transcript(), "T D C Z");
 }
 
-/// A query whose result is far larger than all buffers between, with a part of it read.
+/// A result that is far larger than all buffers between, with a part of it read.
 fn in_a_result(target: &mut Target) -> Raw {
-    let mut raw = target.logged_in();
-    raw.send(&query("SELECT repeat('x', 1000) FROM generate_series(1, 1000000)"));
-    assert!(raw.read(&mut [0; 100_000]));
-    target.others_work();
-    raw
+    in_the_answer_to("SELECT repeat('x', 1000) FROM generate_series(1, 1000000)", target)
 }
 
 fn in_a_copy_out(target: &mut Target) -> Raw {
+    let all = "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 1000000)) TO STDOUT";
+    in_the_answer_to(all, target)
+}
+
+fn in_the_answer_to(sql: &str, target: &mut Target) -> Raw {
     let mut raw = target.logged_in();
-    raw.send(&query("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 1000000)) TO STDOUT"));
+    raw.send(&query(sql));
     assert!(raw.read(&mut [0; 100_000]));
     target.others_work();
     raw

@@ -28,9 +28,22 @@ fn count(dir: &Path) -> String {
     Pglite::open(dir).unwrap().value("SELECT count(*) FROM t")
 }
 
+/// How they came, and the SQLSTATE they ended with.
+type Clients = Vec<(Way, thread::JoinHandle<String>)>;
+
+/// What is left of [`with_clients`] after a shutdown that rolls back and tells everybody.
+#[track_caller]
+fn assert_cleanly_ended(dir: &Path, clients: Clients) {
+    assert_eq!(state(dir), State::ShutDown);
+    for (way, client) in clients {
+        super::assert_ended(way, &client.join().unwrap(), "57P01");
+    }
+    assert_eq!(count(dir), "1");
+}
+
 /// A server with one row committed, and clients: idle, with a second row in an open transaction, and
 /// busy.
-fn with_clients(dir: &Path) -> (PgliteServer, Vec<(Way, thread::JoinHandle<String>)>) {
+fn with_clients(dir: &Path) -> (PgliteServer, Clients) {
     let sockets = dir.with_extension("sockets");
     let server = PgliteServer::builder().path(dir).unix_socket(sockets).start().unwrap();
     let mut watcher = tcp(&server);
@@ -111,11 +124,7 @@ fn a_fast_shutdown_disconnects_clients() {
     let dir = parent.path().join("db");
     let (server, clients) = with_clients(&dir);
     within_patience("the shutdown", move || server.shutdown(ShutdownMode::Fast)).unwrap();
-    assert_eq!(state(&dir), State::ShutDown);
-    for (way, client) in clients {
-        super::assert_ended(way, &client.join().unwrap(), "57P01");
-    }
-    assert_eq!(count(&dir), "1");
+    assert_cleanly_ended(&dir, clients);
 }
 
 #[test]
@@ -139,11 +148,7 @@ fn a_dropped_server_is_shut_down_in_bounded_time() {
     let dir = parent.path().join("db");
     let (server, clients) = with_clients(&dir);
     within_patience("the drop", move || drop(server));
-    assert_eq!(state(&dir), State::ShutDown);
-    for (way, client) in clients {
-        super::assert_ended(way, &client.join().unwrap(), "57P01");
-    }
-    assert_eq!(count(&dir), "1");
+    assert_cleanly_ended(&dir, clients);
 }
 
 #[test]

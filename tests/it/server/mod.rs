@@ -11,13 +11,11 @@ mod sockets;
 mod stopping;
 
 use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
 
 use pglite_oxide::{PgliteServer, Session};
 use postgres::{Client, NoTls, SimpleQueryMessage};
 
-/// Longer than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::{PATIENCE, eventually};
 
 /// Why a statement failed.
 #[derive(Debug)]
@@ -170,16 +168,6 @@ fn log_in(
 #[track_caller]
 fn assert_ended(way: Way, state: &str, expected: &str) {
     assert!(state == expected || way != Way::Direct && state == "none", "{way:?}: {state}");
-}
-
-/// Waits until something is so.
-#[track_caller]
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not in {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// Waits until a backend waits for a lock.

@@ -17,6 +17,20 @@ const ENDLESS: [&str; 3] = [
     "DO $$ BEGIN LOOP NULL; END LOOP; END $$",
 ];
 
+type Client = Box<dyn Sql + Send>;
+
+/// A client in the middle of a statement that fails: its SQLSTATE, and the client again.
+fn start(
+    mut client: Client,
+    sql: &'static str,
+    watcher: &mut dyn Sql,
+) -> thread::JoinHandle<(String, Client)> {
+    let pid = client.pid();
+    let running = thread::spawn(move || (client.state(sql), client));
+    until_running(watcher, &pid, &sql[..6]);
+    running
+}
+
 #[test]
 fn a_session_cancels_another_s_statement() {
     let reachable = Reachable::new();
@@ -24,8 +38,7 @@ fn a_session_cancels_another_s_statement() {
         let (mut a, mut b) = (reachable.connect(one), reachable.connect(other));
         for sql in ENDLESS {
             let pid = b.pid();
-            let running = thread::spawn(move || (b.state(sql), b));
-            until_running(&mut *a, &pid, &sql[..6]);
+            let running = start(b, sql, &mut *a);
             assert_eq!(a.value(&format!("SELECT pg_cancel_backend({pid})")), "t");
             let (state, same) = running.join().unwrap();
             b = same;
@@ -43,8 +56,7 @@ fn a_session_terminates_another() {
         for sql in ENDLESS {
             let mut b = reachable.connect(other);
             let pid = b.pid();
-            let running = thread::spawn(move || (b.state(sql), b));
-            until_running(&mut *a, &pid, &sql[..6]);
+            let running = start(b, sql, &mut *a);
             assert_eq!(a.value(&format!("SELECT pg_terminate_backend({pid}, 60000)")), "t");
             let (state, mut b) = running.join().unwrap();
             assert_ended(other, &state, "57P01");
@@ -63,12 +75,11 @@ fn a_cancel_request_comes_by_the_wire() {
     let reachable = Reachable::new();
     let mut watcher = reachable.connect(Way::Direct);
     let connect = [tcp, super::unix];
-    for mut client in connect.map(|connect| connect(&reachable.server)) {
+    for client in connect.map(|connect| connect(&reachable.server)) {
+        let token = client.cancel_token();
+        let mut client: Client = Box::new(client);
         for sql in ENDLESS {
-            let token = client.cancel_token();
-            let pid = client.pid();
-            let running = thread::spawn(move || (client.state(sql), client));
-            until_running(&mut *watcher, &pid, &sql[..6]);
+            let running = start(client, sql, &mut *watcher);
             token.cancel_query(NoTls).unwrap();
             let (state, same) = running.join().unwrap();
             client = same;

@@ -3,7 +3,6 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
@@ -17,10 +16,9 @@ use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
 };
 
-pub(super) const PROTOCOL: &[u8] = b"postgresql";
+use crate::PATIENCE;
 
-/// A server that does not answer fails a test; nothing takes so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PROTOCOL: &[u8] = b"postgresql";
 
 pub(super) type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 

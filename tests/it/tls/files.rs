@@ -1,25 +1,19 @@
 //! PostgreSQL's own way: files in the data directory, and lines of `postgresql.conf` and `pg_hba.conf`.
 
+#[path = "../../../src/kernel/tls/tests/authority.rs"]
+mod authority;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use pglite_oxide::PgliteServer;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
-};
+use pglite_oxide::{ConfigError, Error, PgliteServer, Tls};
 use rustls::version::TLS12;
 use tempfile::TempDir;
 
+use self::authority::{Authority, for_localhost};
 use super::client::{Client, Offer, tcp};
 use super::refused;
-
-/// A certificate for localhost and its key, as PEM.
-fn certificate() -> (String, String) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    (made.cert.pem(), made.signing_key.serialize_pem())
-}
 
 fn install(data: &Path, (certificate, key): &(String, String)) {
     fs::write(data.join("server.crt"), certificate).unwrap();
@@ -48,7 +42,7 @@ const TRUST: &str = "host all all all trust";
 
 #[test]
 fn a_new_certificate_is_read_at_reload() {
-    let (old, new) = (certificate(), certificate());
+    let (old, new) = (for_localhost(), for_localhost());
     let directory = directory(&old, "", TRUST);
     let (server, address) = open(&directory);
     let mut before = Offer::trusting(&old.0).connect(address).unwrap();
@@ -86,7 +80,7 @@ fn a_new_certificate_is_read_at_reload() {
 
 #[test]
 fn lines_for_encrypted_and_unencrypted_connections() {
-    let pair = certificate();
+    let pair = for_localhost();
     let offer = Offer::trusting(&pair.0);
     let hba = "hostssl all postgres all trust\nhostnossl all plain all trust";
     let directory = directory(&pair, "", hba);
@@ -101,55 +95,16 @@ fn lines_for_encrypted_and_unencrypted_connections() {
     assert!(message.starts_with("28000") && message.contains("SSL encryption"), "{message}");
 }
 
-struct Authority(Issuer<'static, KeyPair>, String);
-
-impl Authority {
-    fn new(name: &str) -> Authority {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, name);
-        let pem = params.self_signed(&key).unwrap().pem();
-        Authority(Issuer::new(params, key), pem)
-    }
-
-    fn client(&self, name: &str, serial: u64) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.serial_number = Some(SerialNumber::from(serial));
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::OrganizationName, "Örg, Inc");
-        params.distinguished_name.push(DnType::CommonName, name);
-        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
-    }
-
-    fn revoke(&self, serial: u64) -> String {
-        let params = CertificateRevocationListParams {
-            this_update: date_time_ymd(2020, 1, 1),
-            next_update: date_time_ymd(4000, 1, 1),
-            crl_number: SerialNumber::from(1u64),
-            issuing_distribution_point: None,
-            revoked_certs: vec![RevokedCertParams {
-                serial_number: SerialNumber::from(serial),
-                revocation_time: date_time_ymd(2020, 1, 1),
-                reason_code: None,
-                invalidity_date: None,
-            }],
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        params.signed_by(&self.0).unwrap().pem().unwrap()
-    }
-}
-
 #[test]
 fn certificates_of_clients_log_in() {
-    let pair = certificate();
+    let pair = for_localhost();
     let anonymous = Offer::trusting(&pair.0);
-    let authority = Authority::new("Test CA");
-    let alice = anonymous.with_certificate(authority.client("alice", 4711));
-    let revoked = anonymous.with_certificate(authority.client("alice", 4712));
-    let stranger = anonymous.with_certificate(Authority::new("Other CA").client("alice", 1));
+    let authority = Authority::named("Test CA");
+    let offer = |authority: &Authority, serial| {
+        anonymous.with_certificate(authority.client("Örg, Inc", "alice", serial))
+    };
+    let (alice, revoked) = (offer(&authority, 4711), offer(&authority, 4712));
+    let stranger = offer(&Authority::named("Other CA"), 1);
     let hba = "hostssl all alice all cert\n\
                hostssl all checked all trust clientcert=verify-ca\n\
                hostssl all full all trust clientcert=verify-full\n\
@@ -157,7 +112,7 @@ fn certificates_of_clients_log_in() {
                host all postgres all trust";
     let conf = "ssl_ca_file = 'root.crt'\nssl_crl_file = 'root.crl'";
     let directory = directory(&pair, conf, hba);
-    fs::write(directory.path().join("root.crt"), &authority.1).unwrap();
+    fs::write(directory.path().join("root.crt"), &authority.certificate).unwrap();
     fs::write(directory.path().join("root.crl"), authority.revoke(4712)).unwrap();
     let ident = "dn \"CN=alice,O=\\C3\\96rg\\, Inc\" dn\n";
     fs::write(directory.path().join("pg_ident.conf"), ident).unwrap();
@@ -194,7 +149,7 @@ fn certificates_of_clients_log_in() {
 
 #[test]
 fn settings_that_cannot_be_used_are_errors_of_the_start() {
-    let pair = certificate();
+    let pair = for_localhost();
     let cases = [
         ("ssl_cert_file = 'none.crt'", "could not load server certificate file \"none.crt\""),
         ("ssl_cert_file = 'postgresql.conf'", "no certificate in PEM format found"),
@@ -218,4 +173,37 @@ fn settings_that_cannot_be_used_are_errors_of_the_start() {
         let error = PgliteServer::open(directory.path()).unwrap_err().to_string();
         assert!(error.contains(expected), "{conf}: {error}");
     }
+}
+
+#[test]
+fn errors_of_the_builder_s_files_name_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (pair, other) = (for_localhost(), for_localhost());
+    install(dir.path(), &pair);
+    fs::write(dir.path().join("other.key"), other.1).unwrap();
+    fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let start = |chain: &str, key: &str| {
+        let tls = Tls::from_pem_files(at(chain), at(key))?;
+        PgliteServer::builder().tls(tls).start()
+    };
+    let cases: &[(&str, &str, &str, &[&str])] = &[
+        ("none.crt", "server.key", "cannot read", &["none.crt"]),
+        ("server.crt", "none.key", "cannot read", &["none.key"]),
+        ("notes.txt", "server.key", "no certificate in PEM format found", &["notes.txt"]),
+        ("server.crt", "notes.txt", "no private key in PEM format found", &["notes.txt"]),
+        ("server.crt", "other.key", "key values mismatch", &["server.crt", "other.key"]),
+    ];
+    for (chain, key, expected, names) in cases {
+        let error = start(chain, key).map(drop).unwrap_err();
+        let Error::Config(ConfigError::Certificate { reason }) = &error else {
+            panic!("{error:?}")
+        };
+        assert!(reason.contains(expected), "{reason}");
+        for name in *names {
+            assert!(reason.contains(&at(name).display().to_string()), "{name}: {reason}");
+        }
+    }
+    let server = start("server.crt", "server.key").unwrap();
+    Offer::trusting(&pair.0).connect(server.local_addr().unwrap()).unwrap();
 }

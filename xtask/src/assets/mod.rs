@@ -11,6 +11,7 @@ mod compile;
 mod configure;
 mod flags;
 mod hash;
+mod image;
 mod initdb;
 mod link;
 mod lock;
@@ -92,6 +93,12 @@ const STEPS: &[Step] = &[
         what: "archives in crates/ and the manifest",
         key: pack::key,
         run: pack::run,
+    },
+    Step {
+        name: "image",
+        what: "a started database, packed too",
+        key: image::key,
+        run: image::run,
     },
 ];
 

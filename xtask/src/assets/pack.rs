@@ -21,6 +21,10 @@ pub(crate) const AOT: &str = "crates/pglite-oxide-aot-x86_64-unknown-linux-gnu/p
 const LEVEL: i32 = 22;
 const WINDOW_LOG: u32 = 25;
 
+/// The image of a new database, made by the step `image` with what this one has packed before. Where there is
+/// none yet, an empty file is packed.
+pub(crate) const IMAGE: &str = "image.img";
+
 /// crates.io takes 10 MiB a crate; and the promise of the README is 12 MB in all.
 const CRATE_LIMIT: u64 = 10 << 20;
 const TOTAL_LIMIT: u64 = 12_000_000;
@@ -38,6 +42,10 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
             key = key.dir(name, &dir)?;
         }
     }
+    let image = build.paths.out(IMAGE);
+    if image.exists() {
+        key = key.file("image", &image)?;
+    }
     Ok(key)
 }
 
@@ -52,6 +60,8 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     })?;
     let template = tree(&initdb::dir(build), |_| true)?;
     let artifact = hash::read(&aot::artifact(build))?;
+    let image = build.paths.out(IMAGE);
+    let image = if image.exists() { hash::read(&image)? } else { Vec::new() };
     let packed = [
         store(
             build,
@@ -62,6 +72,14 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
             &runtime,
         )?,
         store(build, log, ASSETS, "template.img", "A freshly made data directory", &template)?,
+        store(
+            build,
+            log,
+            ASSETS,
+            IMAGE,
+            "A new temporary database that has started already",
+            &image,
+        )?,
         store(
             build,
             log,

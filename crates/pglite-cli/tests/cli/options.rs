@@ -17,7 +17,9 @@ fn wrong_options_are_refused_in_one_line() {
         (&["serve", "--memory-limit", "much"], "512MB"),
         (&["serve", "--no-tcp"], "--socket"),
         (&["serve", "--no-tcp", "--socket", "x", "--port", "1"], "cannot be used with"),
-        (&["serve", "--max-connections", "0"], "0"),
+        (&["serve", "--max-connections", "0"], "from 1 to 262143"),
+        (&["serve", "--max-connections", "262144"], "from 1 to 262143"),
+        (&["serve", "--max-connections", "few"], "from 1 to 262143"),
         (&["serve", "--config", "work_mem"], "NAME=VALUE"),
         (&["serve", "--config", "port=1"], "use --port"),
         (&["serve", "--config", "a b=1"], "a name has letters"),
@@ -35,6 +37,8 @@ fn wrong_options_are_refused_in_one_line() {
         (&["start"], "start"),
         #[cfg(feature = "tls")]
         (&["serve", "--tls-cert", "x"], "--tls-key"),
+        #[cfg(feature = "tls")]
+        (&["serve", "--tls-cert-out", "x"], "--tls"),
     ];
     for (args, hint) in cases {
         let refused = outcome(args);
@@ -55,7 +59,14 @@ fn files_that_cannot_be_used() {
         (&["--password-file", &missing], "No such file"),
         (&["--password-file", &empty], "is empty"),
         (&["--path", &notes], "not a PostgreSQL data directory"),
+        (&["--path", &empty], "is a file, not a directory"),
         (&["--ready-file", "/dev/null/ready"], "/dev/null/ready"),
+        #[cfg(feature = "tls")]
+        (&["--tls", "--tls-cert-out", "/dev/null/cert"], "certificate file /dev/null/cert"),
+        #[cfg(feature = "tls")]
+        (&["--tls-cert", &empty, "--tls-key", &missing], &missing),
+        #[cfg(feature = "tls")]
+        (&["--tls-cert", &empty, "--tls-key", &empty], &empty),
     ];
     for (args, hint) in cases {
         for (command, rest, status) in [("serve", None, 1), ("run", Some("true"), 125)] {

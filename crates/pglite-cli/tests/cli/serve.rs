@@ -218,6 +218,8 @@ fn options_reach_postgres() {
         .batch_execute("CREATE TABLE t AS SELECT repeat('x', 1000) FROM generate_series(1, 100000)")
         .unwrap_err();
     assert_eq!(filled.code(), Some(&SqlState::DISK_FULL));
+    let log = server.stop(Signal::TERM).stderr;
+    assert!(log.contains("limited to 64 MB (memory_limit)"), "{log}");
 }
 
 #[test]
@@ -300,4 +302,31 @@ fn tls_is_spoken() {
     let mut answer = [0];
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"S");
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn its_certificate_can_be_had() {
+    let dir = Dir::new();
+    let file = dir.file("server.crt", "of an earlier run");
+    let server = Server::start(&["--tls", "--tls-cert-out", &file]);
+    let pem = fs::read_to_string(&file).unwrap();
+    assert!(pem.starts_with("-----BEGIN CERTIFICATE-----\n"), "{pem}");
+    assert!(pem.ends_with("-----END CERTIFICATE-----\n"), "{pem}");
+    assert_eq!(server.stop(Signal::TERM).status, Some(0));
+    assert!(!Path::new(&file).exists());
+}
+
+/// It was made only after an attempt to connect to it, which is an error in the log.
+#[test]
+fn a_database_that_is_made_is_no_error() {
+    let dir = Dir::new();
+    for storage in [&["--temporary"][..], &["--path", &dir.at("db")]] {
+        let server = Server::start(&[storage, &["--database", "app"]].concat());
+        assert_eq!(value(&mut server.client(), "SELECT current_database()"), "app");
+        let end = server.stop(Signal::TERM);
+        let start = end.stderr.split("fast shutdown").next().unwrap();
+        assert!(start.contains("listening on"), "{start}");
+        assert!(!start.contains("ERROR"), "{start}");
+    }
 }

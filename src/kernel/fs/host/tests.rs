@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::*;
+use crate::kernel::fs::testing::{CREATE, READ, get};
 
 fn methods() -> Vec<Method> {
     #[cfg(target_os = "linux")]
@@ -22,26 +23,6 @@ fn with_each(body: impl Fn(&Path, &HostDir)) {
         dir.method = method;
         body(temp.path(), &dir);
     }
-}
-
-const READ: OpenOptions = OpenOptions {
-    read: true,
-    write: false,
-    append: false,
-    create: false,
-    exclusive: false,
-    truncate: false,
-    directory: false,
-    no_follow: false,
-};
-const CREATE: OpenOptions = OpenOptions { write: true, create: true, ..READ };
-
-fn read_all(dir: &HostDir, path: &str) -> FsResult<Vec<u8>> {
-    let file = dir.open(path, READ)?;
-    let mut bytes = vec![0; usize::try_from(file.metadata()?.len).unwrap()];
-    let read = file.read_at(&mut [IoSliceMut::new(&mut bytes)], 0)?;
-    assert_eq!(read, bytes.len());
-    Ok(bytes)
 }
 
 #[test]
@@ -116,7 +97,7 @@ fn nothing_leads_out() {
             assert_eq!(dir.open(path, READ).unwrap_err(), Errno::LOOP, "{path}");
         }
         for path in ["ok", "sub/ok", "../inside", "dots/inside", "slash/inside", "/../../inside"] {
-            assert_eq!(read_all(dir, path).unwrap(), b"inside", "{path}");
+            assert_eq!(get(dir, path).unwrap(), b"inside", "{path}");
         }
 
         // Names are made, moved and removed inside.
@@ -156,7 +137,7 @@ fn reads_and_writes() {
         assert_eq!(file.append(&[IoSlice::new(b"gh")]).unwrap(), (2, 10));
         file.set_len(3).unwrap();
         file.allocate(2, 4).unwrap();
-        assert_eq!(read_all(dir, "file").unwrap(), b"\0\0a\0\0\0");
+        assert_eq!(get(dir, "file").unwrap(), b"\0\0a\0\0\0");
         file.sync(true).unwrap();
         file.sync(false).unwrap();
         let time = UNIX_EPOCH + Duration::new(1_000_000_000, 5_000);

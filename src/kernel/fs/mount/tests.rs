@@ -1,31 +1,11 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::kernel::fs::testing::{self, CREATE, READ, WRITE, put};
 use crate::kernel::fs::{HostDir, Tree};
 
-const READ: OpenOptions = OpenOptions {
-    read: true,
-    write: false,
-    append: false,
-    create: false,
-    exclusive: false,
-    truncate: false,
-    directory: false,
-    no_follow: false,
-};
-const WRITE: OpenOptions = OpenOptions { write: true, ..READ };
-const CREATE: OpenOptions = OpenOptions { create: true, ..WRITE };
-
-fn put(fs: &dyn FileSystem, path: &str, text: &str) {
-    let file = fs.open(path, CREATE).unwrap();
-    file.write_at(&[IoSlice::new(text.as_bytes())], 0).unwrap();
-}
-
 fn get(fs: &dyn FileSystem, path: &str) -> FsResult<String> {
-    let file = fs.open(path, READ)?;
-    let mut bytes = [0; 64];
-    let len = file.read_at(&mut [IoSliceMut::new(&mut bytes)], 0)?;
-    Ok(String::from_utf8(bytes[..len].to_vec()).unwrap())
+    Ok(String::from_utf8(testing::get(fs, path)?).unwrap())
 }
 
 fn list(fs: &dyn FileSystem, path: &str) -> FsResult<String> {

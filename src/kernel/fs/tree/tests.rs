@@ -7,35 +7,7 @@ mod differential;
 use std::io::{IoSlice, IoSliceMut};
 
 use super::*;
-
-pub(super) const READ: OpenOptions = OpenOptions {
-    read: true,
-    write: false,
-    append: false,
-    create: false,
-    exclusive: false,
-    truncate: false,
-    directory: false,
-    no_follow: false,
-};
-pub(super) const WRITE: OpenOptions = OpenOptions { write: true, ..READ };
-pub(super) const CREATE: OpenOptions = OpenOptions { create: true, ..WRITE };
-
-pub(super) fn put(fs: &dyn FileSystem, path: &str, bytes: &[u8]) {
-    let file = fs.open(path, OpenOptions { truncate: true, ..CREATE }).unwrap();
-    assert_eq!(file.write_at(&[IoSlice::new(bytes)], 0).unwrap(), bytes.len());
-}
-
-pub(super) fn get_handle(file: &dyn File) -> Vec<u8> {
-    let mut bytes = vec![0xee; usize::try_from(file.metadata().unwrap().len).unwrap()];
-    let read = file.read_at(&mut [IoSliceMut::new(&mut bytes)], 0).unwrap();
-    assert_eq!(read, bytes.len());
-    bytes
-}
-
-pub(super) fn get(fs: &dyn FileSystem, path: &str) -> FsResult<Vec<u8>> {
-    Ok(get_handle(&*fs.open(path, READ)?))
-}
+use crate::kernel::fs::testing::{CREATE, READ, WRITE, get, get_handle, put};
 
 /// Reproducible randomness.
 pub(super) struct Xorshift(pub(super) u64);
@@ -64,14 +36,14 @@ fn unlinked_files_live_while_open() {
     let file = tree.open("file", WRITE).unwrap();
     tree.remove_file("file").unwrap();
     assert_eq!(get(&tree, "file"), Err(Errno::NOENT));
-    assert_eq!(get_handle(&*file), b"contents");
+    assert_eq!(get_handle(&*file).unwrap(), b"contents");
     file.write_at(&[IoSlice::new(b"C")], 0).unwrap();
-    assert_eq!(get_handle(&*file), b"Contents");
+    assert_eq!(get_handle(&*file).unwrap(), b"Contents");
     assert_eq!(file.metadata().unwrap().links, 0);
     assert_eq!(tree.owned_bytes(), 8192);
     // A file of the same name is another file.
     put(&tree, "file", b"new");
-    assert_eq!(get_handle(&*file), b"Contents");
+    assert_eq!(get_handle(&*file).unwrap(), b"Contents");
     drop(file);
     assert_eq!(tree.owned_bytes(), 8192);
     assert!(tree.shared.dirty().len() == 1 && tree.shared.live().len() == 1);
@@ -84,7 +56,7 @@ fn replaced_files_live_while_open() {
     put(&tree, "b", b"b");
     let old = tree.open("b", READ).unwrap();
     tree.rename("a", "b").unwrap();
-    assert_eq!(get_handle(&*old), b"b");
+    assert_eq!(get_handle(&*old).unwrap(), b"b");
     assert_eq!(get(&tree, "b").unwrap(), b"a");
     assert_eq!(tree.owned_bytes(), 2 * 8192);
     drop(old);
@@ -109,7 +81,7 @@ fn holes_and_tails() {
     let file = tree.open("file", CREATE).unwrap();
     file.write_at(&[IoSlice::new(b"end")], 5_000_000).unwrap();
     assert_eq!(tree.owned_bytes(), 8192);
-    let bytes = get_handle(&*file);
+    let bytes = get_handle(&*file).unwrap();
     assert_eq!((bytes.len(), &bytes[5_000_000..]), (5_000_003, &b"end"[..]));
     assert!(bytes[..5_000_000].iter().all(|byte| *byte == 0));
     file.write_at(&[IoSlice::new(&[7; 20_000])], 0).unwrap();
@@ -117,7 +89,7 @@ fn holes_and_tails() {
         file.set_len(len).unwrap();
         assert_eq!(tree.owned_bytes(), pages * 8192, "{len}");
         file.set_len(3_000_000).unwrap();
-        let bytes = get_handle(&*file);
+        let bytes = get_handle(&*file).unwrap();
         let len = usize::try_from(len).unwrap();
         assert!(bytes[..len].iter().all(|byte| *byte == 7));
         assert!(bytes[len..].iter().all(|byte| *byte == 0));
@@ -168,7 +140,7 @@ fn capacity() {
     assert_eq!((tree.owned_bytes(), clone.owned_bytes()), (8192, 4 * 8192));
     assert_eq!(tree.family_owned_bytes(), 5 * 8192);
     drop((tree, clone));
-    assert_eq!(get_handle(&*file).len(), 4 * 8192);
+    assert_eq!(get_handle(&*file).unwrap().len(), 4 * 8192);
 }
 
 /// Zeros written to a new WAL segment cost nothing until other bytes take their place.
@@ -182,7 +154,7 @@ fn zeros_are_holes() {
     assert_eq!((tree.owned_bytes(), file.metadata().unwrap().len), (0, 1 << 20));
     file.write_at(&[IoSlice::new(&[1; 8192])], 8192).unwrap();
     file.write_at(&[IoSlice::new(&[0; 8192])], 8192).unwrap();
-    assert!(get_handle(&*file).iter().all(|byte| *byte == 0));
+    assert!(get_handle(&*file).unwrap().iter().all(|byte| *byte == 0));
 }
 
 /// Appends from many threads are each in one piece; block writes and reads never mix two writes.
@@ -190,7 +162,7 @@ fn zeros_are_holes() {
 fn threads() {
     let tree = Arc::new(Tree::new());
     put(&*tree, "log", b"");
-    put(&*tree, "relation", &[0; 4 * 8192]);
+    put(&*tree, "relation", [0; 4 * 8192]);
     let clones = std::thread::scope(|scope| {
         for writer in 1..=4u8 {
             let tree = Arc::clone(&tree);
