@@ -128,8 +128,8 @@ fn a_clone_is_one_instant() {
 #[test]
 fn two_trees_are_cloned_at_one_instant() {
     let (data, log) = (Tree::new(), Tree::new());
-    put(&data, "file", &[0; 8]);
-    put(&log, "file", &[0; 8]);
+    put(&data, "file", [0; 8]);
+    put(&log, "file", [0; 8]);
     let number = |tree: &Tree| u64::from_le_bytes(get(tree, "file").unwrap().try_into().unwrap());
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
