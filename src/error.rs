@@ -1,10 +1,12 @@
 //! The errors of this crate: one [`Error`], with a narrow enum for each area inside.
 
+mod archive;
 mod db;
 mod lifecycle;
 mod snapshot;
 mod sqlstate;
 
+pub use self::archive::{DumpError, LoadError};
 pub(crate) use self::db::memory_limit_hint;
 pub use self::db::{DbError, ErrorPosition, Severity};
 pub use self::lifecycle::{AssetsError, ConfigError, DataDirError, ListenError, StartError};
@@ -90,6 +92,10 @@ pub enum Error {
     Listen(ListenError),
     /// No snapshot can be taken of the database now.
     Snapshot(SnapshotError),
+    /// The data directory cannot be written to an archive.
+    Dump(DumpError),
+    /// The archive of a data directory cannot be loaded.
+    Load(LoadError),
     /// A snapshot cannot be saved to a file, or loaded from it.
     SnapshotFile(SnapshotFileError),
 }
@@ -165,6 +171,8 @@ impl fmt::Display for Error {
             Error::Config(error) => error.fmt(f),
             Error::Listen(error) => error.fmt(f),
             Error::Snapshot(error) => error.fmt(f),
+            Error::Dump(error) => error.fmt(f),
+            Error::Load(error) => error.fmt(f),
             Error::SnapshotFile(error) => error.fmt(f),
         }
     }
@@ -183,6 +191,8 @@ impl StdError for Error {
             Error::Config(error) => error.source(),
             Error::Listen(error) => error.source(),
             Error::Snapshot(error) => error.source(),
+            Error::Dump(error) => error.source(),
+            Error::Load(error) => error.source(),
             Error::SnapshotFile(error) => error.source(),
             _ => None,
         }
@@ -206,6 +216,8 @@ from!(
     Assets(AssetsError),
     Config(ConfigError),
     Listen(ListenError),
+    Dump(DumpError),
+    Load(LoadError),
 );
 
 impl From<DbError> for Error {

@@ -79,7 +79,7 @@ pub use client::{
     SimpleRow, Statement, ToStatement, Transaction, TransactionBuilder, TransactionStatus,
     row_to_json,
 };
-pub use cluster::ShutdownMode;
+pub use cluster::{DumpFormat, ShutdownMode};
 pub use error::*;
 pub use options::MountAccess;
 pub use pglite::{Pglite, PgliteBuilder};

@@ -1,12 +1,14 @@
 //! Options that a database is opened with, whoever opens it.
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::assets::Runtime;
 use crate::client::{ConnectOptions, Session};
 use crate::cluster::{
-    Access, Cluster, CopyOptions, HostMount, Image, RESERVED_PATHS, StartOptions, Storage,
+    Access, ArchiveSource, Cluster, CopyOptions, HostMount, Image, RESERVED_PATHS, StartOptions,
+    Storage,
 };
 use crate::error::{ConfigError, Error, SqlState};
 use crate::kernel::Use;
@@ -202,11 +204,29 @@ pub(crate) struct Opened {
     pub(crate) runtime: Arc<Runtime>,
 }
 
+/// What a new cluster is made of.
+enum Origin<'a> {
+    /// PostgreSQL's own files, as after `initdb`.
+    Template,
+    /// A plain one that runs already.
+    Image(&'a Image),
+    Archive(ArchiveSource<'a>),
+}
+
 impl Options {
-    /// A running cluster with the database that the options ask for, and a session on it.
-    pub(crate) fn open(&self, server: &ServerStart) -> Result<Opened, Error> {
+    /// A running cluster with the database that the options ask for, and a session on it. If there is an
+    /// archive, the cluster is what is in it.
+    pub(crate) fn open(
+        &self,
+        server: &ServerStart,
+        archive: Option<&mut dyn Read>,
+    ) -> Result<Opened, Error> {
         self.check()?;
-        let kind = self.kind(server);
+        let archive = archive.map(ArchiveSource::open).transpose()?;
+        let kind = match archive {
+            Some(_) => None,
+            None => self.kind(server),
+        };
         let shipped = kind.as_ref().is_some_and(Kind::is_plain);
         let runtime = Runtime::load(self.cache_dir.as_deref(), |cache| {
             if shipped {
@@ -214,7 +234,10 @@ impl Options {
             }
         })
         .map_err(Error::Assets)?;
-        let Some(kind) = kind else { return self.start(server, runtime, None) };
+        let Some(kind) = kind else {
+            let origin = archive.map_or(Origin::Template, Origin::Archive);
+            return self.start(server, runtime, origin);
+        };
         let shipped = if shipped { template::shipped(runtime.cache()) } else { None };
         if let Some(image) = &shipped
             && self.database == image.access().database
@@ -232,7 +255,8 @@ impl Options {
             Ok(Opened { cluster, session, access: self.access(), runtime: runtime.clone() })
         };
         template::start_or_make(kind, from_image, |with_image| {
-            let mut opened = self.start(server, runtime.clone(), shipped.as_deref())?;
+            let origin = shipped.as_deref().map_or(Origin::Template, Origin::Image);
+            let mut opened = self.start(server, runtime.clone(), origin)?;
             if !with_image {
                 return Ok((opened, None));
             }
@@ -278,22 +302,25 @@ impl Options {
         Cluster::from_image(runtime, image, &options)
     }
 
-    /// Starts the cluster, from an image of a plain one if there is one, makes the database if it is missing,
+    /// Starts the cluster, makes the database if it is missing,
     /// and connects.
     fn start(
         &self,
         server: &ServerStart,
         runtime: Arc<Runtime>,
-        plain: Option<&Image>,
+        origin: Origin<'_>,
     ) -> Result<Opened, Error> {
-        let cluster = match plain {
-            Some(image) => {
+        let cluster = match origin {
+            Origin::Image(image) => {
                 let (cluster, mut session) = self.copy(server, &runtime, image)?;
                 // It is connected to the database that may have to be replaced.
                 session.close()?;
                 cluster
             }
-            None => Arc::new(self.start_cluster(server, &runtime)?),
+            Origin::Archive(source) => {
+                Arc::new(self.start_cluster(server, &runtime, Some(source))?)
+            }
+            Origin::Template => Arc::new(self.start_cluster(server, &runtime, None)?),
         };
         if cluster.is_new() && self.template_options().is_some() {
             self.replace_default_database(&cluster)?;
@@ -316,7 +343,12 @@ impl Options {
         Ok(Opened { cluster, session, access: self.access(), runtime })
     }
 
-    fn start_cluster(&self, server: &ServerStart, runtime: &Runtime) -> Result<Cluster, Error> {
+    fn start_cluster(
+        &self,
+        server: &ServerStart,
+        runtime: &Runtime,
+        archive: Option<ArchiveSource<'_>>,
+    ) -> Result<Cluster, Error> {
         let storage = match &self.path {
             Some(path) => Storage::Directory(path),
             None => Storage::Temporary { limit: self.memory_limit },
@@ -324,6 +356,7 @@ impl Options {
         Cluster::start(
             runtime,
             storage,
+            archive,
             &StartOptions {
                 settings: &self.settings(server),
                 mounts: &self.mounts,

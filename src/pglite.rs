@@ -1,6 +1,7 @@
 //! [`Pglite`]: a database in this process, with a session on it.
 
 use std::fmt;
+use std::io::{Read, Write};
 use std::ops::{Deref, DerefMut};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 
 use crate::assets::Runtime;
 use crate::client::Session;
-use crate::cluster::{Access, Cluster, ShutdownMode};
+use crate::cluster::{Access, Cluster, DumpFormat, ShutdownMode};
 use crate::error::Error;
 use crate::kernel::Use;
 use crate::options::{Opened, Options, ServerStart, option_methods};
@@ -89,6 +90,18 @@ impl Pglite {
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Pglite, Error> {
         Pglite::builder().path(path).open()
+    }
+
+    /// A new database in memory that is what is in an archive of
+    /// [`dump_data_dir`](Pglite::dump_data_dir).
+    ///
+    /// [`PgliteBuilder::load_data_dir`] has the details, and loads one into a directory.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn load_data_dir(reader: impl Read) -> Result<Pglite, Error> {
+        Pglite::builder().load_data_dir(reader)
     }
 
     /// Opens a database with options.
@@ -220,6 +233,56 @@ impl Pglite {
         self.snapshot_for(Use::Once)?.start()
     }
 
+    /// Writes a physical copy of the whole database, with all databases, roles and settings of the cluster,
+    /// to an archive: a tar archive of its data directory, from which
+    /// [`load_data_dir`](PgliteBuilder::load_data_dir) makes temporary and persistent databases alike.
+    ///
+    /// It can be taken at any time. Other sessions and clients of servers go on, and so does this one, in a
+    /// transaction too. What was committed before the call is in the copy, what was not committed before its
+    /// end is not; in between each transaction is there as a whole or not at all.
+    ///
+    /// Not in the copy are the contents of unlogged and temporary tables, as after a crash, replication slots,
+    /// and statistics of usage (`pg_stat_*`). The system identifier is the same: it is a copy of the same
+    /// database, as of `pg_basebackup`.
+    ///
+    /// It begins with a checkpoint. After that the files of a temporary database are copied at one
+    /// instant, by sharing, and a limited one needs room for what changes while the archive is written. For a
+    /// database in a directory the log is kept as long, and is in the archive.
+    ///
+    /// The writer is flushed, but not synced: call [`File::sync_all`](std::fs::File::sync_all) if a file has
+    /// to outlast a power failure. After an error what is in it is no archive.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Dump`] if the writer fails, and if there are tablespaces outside of the data directory;
+    /// [`Error::Db`] if PostgreSQL refuses the session that this needs (too many connections), or, for a
+    /// database in a directory, the backup (`wal_level=minimal`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use pglite_oxide::{DumpFormat, Pglite};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path();
+    /// let mut db = Pglite::temporary()?;
+    /// db.exec("CREATE TABLE note (words text); INSERT INTO note VALUES ('kept')")?;
+    /// let file = File::create(path.join("notes.tar.zst"))?;
+    /// db.dump_data_dir(&file, DumpFormat::TarZst)?;
+    /// file.sync_all()?;
+    ///
+    /// let archive = File::open(path.join("notes.tar.zst"))?;
+    /// let mut copy = Pglite::builder().path(path.join("notes")).load_data_dir(archive)?;
+    /// assert_eq!(copy.query_one("SELECT words FROM note", &[])?.get::<_, &str>(0), "kept");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn dump_data_dir(&self, writer: impl Write, format: DumpFormat) -> Result<(), Error> {
+        Cluster::dump(&self.cluster, &self.access, writer, format)
+    }
+
     #[cfg(feature = "tokio-postgres")]
     pub(crate) fn access(&self) -> &Access {
         &self.access
@@ -315,8 +378,58 @@ impl PgliteBuilder {
     /// As [`Pglite::open`]; [`Error::Config`] if options cannot be used, and [`Error::Db`] if PostgreSQL
     /// refuses the session (no such role).
     pub fn open(self) -> Result<Pglite, Error> {
+        self.open_with(None)
+    }
+
+    /// Opens a new database that is what is in an archive: one of
+    /// [`dump_data_dir`](Pglite::dump_data_dir), or a tar archive of the directory of a closed database. The
+    /// archive may be packed with zstd.
+    ///
+    /// With a [`path`](PgliteBuilder::path) the directory must be empty or missing, and the database is on
+    /// stable storage when this returns; an error of the archive leaves nothing of it there. If the process is
+    /// killed meanwhile, the directory cannot be opened, but the archive can be loaded again. Without a path
+    /// the database is temporary, and a [`memory_limit`](PgliteBuilder::memory_limit) bounds what is loaded
+    /// too.
+    ///
+    /// Archives of `dump_data_dir` have a checksum for each file, and a changed bit is an error. What other
+    /// programs have packed is believed.
+    ///
+    /// A database has code in it (functions, settings, rules for access): load archives of those only whose
+    /// programs you would run. An archive cannot write anything outside of the directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Load`] if it is not such an archive, is damaged, or comes from another version of PostgreSQL
+    /// or from a 64-bit server; [`Error::DataDir`] if the directory is not empty or in use; and those of
+    /// [`open`](PgliteBuilder::open).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pglite_oxide::{DumpFormat, Pglite};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("db");
+    /// let mut db = Pglite::open(&path)?;
+    /// db.exec("CREATE TABLE item AS SELECT generate_series(1, 10) AS id")?;
+    /// let mut archive = Vec::new();
+    /// db.dump_data_dir(&mut archive, DumpFormat::Tar)?;
+    ///
+    /// // The same database in memory, to try something out.
+    /// let mut trial = Pglite::load_data_dir(&archive[..])?;
+    /// trial.exec("DELETE FROM item WHERE id > 5")?;
+    /// assert_eq!(db.query("SELECT id FROM item", &[])?.len(), 10);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn load_data_dir(self, mut reader: impl Read) -> Result<Pglite, Error> {
+        self.open_with(Some(&mut reader))
+    }
+
+    fn open_with(self, archive: Option<&mut dyn Read>) -> Result<Pglite, Error> {
         let Opened { cluster, session, access, runtime } =
-            self.options.open(&ServerStart::default())?;
+            self.options.open(&ServerStart::default(), archive)?;
         Ok(Pglite { session, cluster, access, runtime })
     }
 }

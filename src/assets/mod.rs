@@ -167,7 +167,7 @@ fn packed() -> Result<Packed, AssetsError> {
         code: asset!("postgres.elf", aot::POSTGRES),
         installation: asset!("share.img", assets::SHARE),
         template: asset!("template.img", assets::TEMPLATE),
-        image: (assets::IMAGE.len > 0).then(|| asset!("image.img", assets::IMAGE)),
+        image: (assets::IMAGE.len > 0).then_some(asset!("image.img", assets::IMAGE)),
     })
 }
 

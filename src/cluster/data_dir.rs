@@ -4,17 +4,21 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use super::identity;
+use super::{archive, identity};
 use crate::assets::{PG_MAJOR, Runtime};
 use crate::error::{DataDirError, Error};
 use crate::kernel::fs::{FileSystem, HostDir, OpenOptions, Tree, copy_tree};
 
 /// Locked by the process that has the database open, and names it. Postgres' own lock file goes by the
 /// pid alone, which a new process may have got again.
-const LOCK_FILE: &str = "pglite-oxide.lock";
+pub(super) const LOCK_FILE: &str = "pglite-oxide.lock";
 
 /// Exists while the directory is being made: one that has it is made again.
-const INCOMPLETE: &str = "pglite-oxide.incomplete";
+pub(super) const INCOMPLETE: &str = "pglite-oxide.incomplete";
+
+/// Exists while an archive is loaded into the directory: one that has it is not opened, as nobody wants a
+/// new database in the place of the one that was to come.
+pub(super) const LOADING: &str = "pglite-oxide.loading";
 
 /// Keeps other openers out. Dropped with the process, at the latest.
 #[derive(Debug)]
@@ -33,6 +37,7 @@ pub(super) struct Opened {
 enum Contents {
     Nothing,
     Incomplete,
+    HalfLoaded,
     Database { version: String },
     SomethingElse,
 }
@@ -56,10 +61,45 @@ pub(super) fn open(path: &Path, runtime: &Runtime) -> Result<Opened, Error> {
     Ok(Opened { files, lock, is_new })
 }
 
+/// Locks an empty, missing or half made directory, and makes the archive's database in it. After an error
+/// of the archive the directory is empty, but for the lock file: others may be waiting for the lock.
+pub(super) fn load(
+    path: &Path,
+    source: archive::Source<'_>,
+    template: &Tree,
+) -> Result<Opened, Error> {
+    check_empty(path, &look(path)?)?;
+    make_private_dir(path).map_err(|error| classify(path, error))?;
+    let (lock, _) = lock(path)?;
+    check_empty(path, &look(path)?)?;
+    let failed = |error| Error::DataDir(classify(path, error));
+    let files = begin(path, LOADING).map_err(failed)?;
+    if let Err(error) = archive::unpack(source, &files, template) {
+        let removed = clear(path).and_then(|()| fs::remove_file(path.join(LOADING)));
+        if let Err(error) = removed {
+            // The mark is still there.
+            tracing::warn!("cannot remove what was loaded into {}: {error}", path.display());
+        }
+        return Err(Error::Load(error));
+    }
+    finish(path, &files, LOADING).map_err(failed)?;
+    Ok(Opened { files, lock, is_new: false })
+}
+
+fn check_empty(path: &Path, contents: &Contents) -> Result<(), DataDirError> {
+    match contents {
+        Contents::Nothing | Contents::Incomplete | Contents::HalfLoaded => Ok(()),
+        Contents::Database { .. } | Contents::SomethingElse => {
+            Err(DataDirError::NotEmpty { path: path.to_owned() })
+        }
+    }
+}
+
 /// Refuses what is not to be touched.
 fn check(path: &Path, contents: &Contents) -> Result<(), DataDirError> {
     match contents {
         Contents::Nothing | Contents::Incomplete => Ok(()),
+        Contents::HalfLoaded => Err(DataDirError::HalfLoaded { path: path.to_owned() }),
         Contents::Database { version } if version == PG_MAJOR => Ok(()),
         Contents::Database { version } => Err(DataDirError::WrongVersion {
             path: path.to_owned(),
@@ -84,7 +124,9 @@ fn look(path: &Path) -> Result<Contents, DataDirError> {
         names.push(entry.map_err(|error| classify(path, error))?.file_name());
     }
     let has = |name: &str| names.iter().any(|found| found == name);
-    if has(INCOMPLETE) {
+    if has(LOADING) {
+        Ok(Contents::HalfLoaded)
+    } else if has(INCOMPLETE) {
         Ok(Contents::Incomplete)
     } else if has("PG_VERSION") {
         let file = path.join("PG_VERSION");
@@ -159,14 +201,30 @@ fn remove_stale_pid_file(path: &Path, last_holder: Option<u32>) -> io::Result<()
 
 /// Copies the template, so that the directory is a complete database or is made again.
 fn make(path: &Path, template: &Tree) -> io::Result<()> {
-    clear(path)?;
-    File::create(path.join(INCOMPLETE))?.sync_all()?;
-    sync_dir(path)?;
-    let copy = HostDir::open(path)?;
+    let copy = begin(path, INCOMPLETE)?;
     copy_tree(template, &copy).map_err(io::Error::from)?;
     identity::renew(&copy, "/", identity::new_identifier())?;
-    sync_file_system(path, &copy)?;
-    fs::remove_file(path.join(INCOMPLETE))?;
+    finish(path, &copy, INCOMPLETE)
+}
+
+/// An empty directory with a mark that says that it is not complete.
+fn begin(path: &Path, mark: &str) -> io::Result<HostDir> {
+    clear(path)?;
+    File::create(path.join(mark))?.sync_all()?;
+    sync_dir(path)?;
+    HostDir::open(path)
+}
+
+/// Takes the mark away, once all that was made is on stable storage.
+fn finish(path: &Path, files: &HostDir, mark: &str) -> io::Result<()> {
+    sync_file_system(path, files)?;
+    // A mark of an earlier attempt of the other kind.
+    for other in [INCOMPLETE, LOADING] {
+        match fs::remove_file(path.join(other)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && other != mark => {}
+            result => result?,
+        }
+    }
     sync_dir(path)?;
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         sync_dir(parent)?;
@@ -174,11 +232,11 @@ fn make(path: &Path, template: &Tree) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes what an interrupted `make` left; the lock file and the mark stay.
+/// Removes what an interrupted `make` or `load` left; the lock file and the marks stay.
 fn clear(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
-        if entry.file_name() == LOCK_FILE || entry.file_name() == INCOMPLETE {
+        if [LOCK_FILE, INCOMPLETE, LOADING].iter().any(|kept| entry.file_name() == **kept) {
             continue;
         }
         if entry.file_type()?.is_dir() {
@@ -241,6 +299,8 @@ mod tests {
         assert_eq!(look(dir.path()).unwrap(), Contents::Database { version: "16".into() });
         fs::write(at(INCOMPLETE), "").unwrap();
         assert_eq!(look(dir.path()).unwrap(), Contents::Incomplete);
+        fs::write(at(LOADING), "").unwrap();
+        assert_eq!(look(dir.path()).unwrap(), Contents::HalfLoaded);
         for path in [at("notes.txt"), at("notes.txt/db")] {
             let error = look(&path).unwrap_err();
             assert!(

@@ -1,5 +1,6 @@
 //! A cluster: one PostgreSQL instance, its postmaster and its life cycle.
 
+mod archive;
 mod data_dir;
 mod hba;
 mod identity;
@@ -25,6 +26,8 @@ use crate::kernel::fs::{FileSystem, HostDir, Namespace, OpenOptions, Tree, copy_
 use crate::kernel::process::{Process, signal};
 use crate::kernel::{HostListener, Kernel, ListenerId, Stdio};
 
+pub use self::archive::DumpFormat;
+pub(crate) use self::archive::Source as ArchiveSource;
 pub(crate) use self::image::{CopyOptions, Image};
 pub(crate) use self::image_file::Unusable;
 
@@ -130,10 +133,12 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts an instance and waits until it accepts connections.
+    /// Starts an instance and waits until it accepts connections. What is new has the archive's files, or
+    /// the template's.
     pub(crate) fn start(
         runtime: &Runtime,
         storage: Storage<'_>,
+        archive: Option<ArchiveSource<'_>>,
         options: &StartOptions<'_>,
     ) -> Result<Cluster, Error> {
         let limited = matches!(storage, Storage::Temporary { limit: Some(_) });
@@ -148,10 +153,14 @@ impl Cluster {
         let root = Arc::new(root(options.files).map_err(failed)?);
         let (namespace, files, lock, is_new) = match storage {
             Storage::Temporary { limit } => {
+                let is_new = archive.is_none();
                 let template = runtime.template().map_err(Error::Assets)?;
-                let data = template.clone_with_capacity(limit);
+                let data = match archive {
+                    Some(source) => load(source, limit, template)?,
+                    None => template.clone_with_capacity(limit),
+                };
                 require_password(&data)?;
-                let wal = limited.then(|| wal(template)).transpose().map_err(failed)?;
+                let wal = limited.then(|| wal(&data)).transpose().map_err(failed)?;
                 let files = MemoryFiles {
                     root,
                     data: Arc::new(data),
@@ -159,10 +168,16 @@ impl Cluster {
                     limit,
                     mounts: options.mounts.to_vec(),
                 };
-                (files.namespace(runtime)?, Some(files), None, true)
+                (files.namespace(runtime)?, Some(files), None, is_new)
             }
             Storage::Directory(path) => {
-                let opened = data_dir::open(path, runtime)?;
+                let opened = match archive {
+                    Some(source) => {
+                        let template = runtime.template().map_err(Error::Assets)?;
+                        data_dir::load(path, source, template)?
+                    }
+                    None => data_dir::open(path, runtime)?,
+                };
                 require_password(&opened.files)?;
                 let namespace = namespace(runtime, root, Arc::new(opened.files), options.mounts)?;
                 (namespace, None, Some(opened.lock), opened.is_new)
@@ -394,11 +409,21 @@ fn not_put_together(errno: Errno) -> Error {
     Error::Start(StartError::new(format!("the file system cannot be put together: {errno}")))
 }
 
+/// An archive's files, which may take as much as the database is allowed to write later.
+fn load(source: ArchiveSource<'_>, limit: Option<u64>, template: &Tree) -> Result<Tree, Error> {
+    let files = match limit {
+        Some(bytes) => Tree::with_capacity(bytes),
+        None => Tree::new(),
+    };
+    archive::unpack(source, &files, template)?;
+    Ok(files.clone_with_capacity(limit))
+}
+
 /// The write-ahead log of a limited database is kept out of the limit: without room for it Postgres cannot
 /// even roll back, and panics.
-fn wal(template: &Tree) -> Result<Tree, Errno> {
+fn wal(data: &Tree) -> Result<Tree, Errno> {
     let wal = Tree::new();
-    copy_subtree(template, "/pg_wal", &wal)?;
+    copy_subtree(data, "/pg_wal", &wal)?;
     Ok(wal)
 }
 

@@ -17,7 +17,7 @@ fn start() -> Arc<Cluster> {
         require_password: false,
         files: &[],
     };
-    Arc::new(Cluster::start(&runtime, Storage::Temporary { limit: None }, &options).unwrap())
+    Arc::new(Cluster::start(&runtime, Storage::Temporary { limit: None }, None, &options).unwrap())
 }
 
 fn connect(cluster: &Arc<Cluster>) -> Result<Session, Error> {

@@ -90,6 +90,16 @@ pub enum DataDirError {
         /// The directory.
         path: PathBuf,
     },
+    /// The directory has a database or other things in it, and an archive is to be loaded into it.
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The loading of an archive into the directory did not come to its end: the process was killed.
+    HalfLoaded {
+        /// The directory.
+        path: PathBuf,
+    },
     /// What should be a directory is a file.
     NotADirectory {
         /// The file: the path, or a part of it.
@@ -148,6 +158,18 @@ impl fmt::Display for DataDirError {
                 f,
                 "{} is not empty and not a PostgreSQL data directory; pass an empty or missing \
                  directory to make a new database (nothing was changed)",
+                path.display()
+            ),
+            DataDirError::NotEmpty { path } => write!(
+                f,
+                "{} is not empty; an archive is loaded into an empty or missing directory (nothing \
+                 was changed)",
+                path.display()
+            ),
+            DataDirError::HalfLoaded { path } => write!(
+                f,
+                "{} has a part of an archive in it, whose loading was interrupted; load the archive \
+                 again, or remove the directory",
                 path.display()
             ),
             DataDirError::NotADirectory { path } => write!(

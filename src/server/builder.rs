@@ -1,5 +1,6 @@
 //! Options of a server.
 
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -132,6 +133,41 @@ impl PgliteServerBuilder {
     /// [`Error::Config`] if options contradict each other or an address is not permitted,
     /// [`Error::Listen`] if a socket cannot be opened, and those of [`Pglite::open`](crate::Pglite::open).
     pub fn start(self) -> Result<PgliteServer, Error> {
+        self.launch(None)
+    }
+
+    /// Starts PostgreSQL with the database in an archive of
+    /// [`dump_data_dir`](crate::Pglite::dump_data_dir), and listens.
+    ///
+    /// See [`PgliteBuilder::load_data_dir`](crate::PgliteBuilder::load_data_dir).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`start`](Self::start) and of
+    /// [`PgliteBuilder::load_data_dir`](crate::PgliteBuilder::load_data_dir).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pglite_oxide::{DumpFormat, Pglite, PgliteServer};
+    ///
+    /// # fn main() -> Result<(), pglite_oxide::Error> {
+    /// let mut db = Pglite::temporary()?;
+    /// db.exec("CREATE TABLE planet AS SELECT 'Earth' AS name")?;
+    /// let mut archive = Vec::new();
+    /// db.dump_data_dir(&mut archive, DumpFormat::Tar)?;
+    ///
+    /// let server = PgliteServer::builder().load_data_dir(&archive[..])?;
+    /// let row = server.connect()?.query_one("SELECT name FROM planet", &[])?;
+    /// assert_eq!(row.get::<_, &str>(0), "Earth");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn load_data_dir(self, mut reader: impl Read) -> Result<PgliteServer, Error> {
+        self.launch(Some(&mut reader))
+    }
+
+    fn launch(self, archive: Option<&mut dyn Read>) -> Result<PgliteServer, Error> {
         self.check().map_err(Error::Config)?;
         // Sockets first: they fail sooner than a start, and give the port that PostgreSQL is told.
         // Clients that come early wait until it has started.
@@ -162,7 +198,7 @@ impl PgliteServerBuilder {
             start.settings.push(("max_connections".into(), count.to_string()));
         }
         self.add_tls(&mut start)?;
-        let Opened { cluster, session, access, runtime } = self.options.open(&start)?;
+        let Opened { cluster, session, access, runtime } = self.options.open(&start, archive)?;
         drop(session);
         let mut server = PgliteServer::new(cluster, access, runtime, self.password.clone(), true);
         server.tls = self.has_tls();

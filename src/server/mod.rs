@@ -5,6 +5,7 @@ mod listen;
 mod params;
 
 use std::fmt;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ pub use self::params::ConnectionParams;
 use self::listen::Address;
 use crate::assets::Runtime;
 use crate::client::Session;
-use crate::cluster::{Access, Cluster, CopyOptions, Image, ShutdownMode};
+use crate::cluster::{Access, Cluster, CopyOptions, DumpFormat, Image, ShutdownMode};
 use crate::error::{ConfigError, Error, ListenError};
 use crate::kernel::{HostListener, ListenerId, Use};
 use crate::snapshot::Snapshot;
@@ -331,6 +332,16 @@ impl PgliteServer {
     /// If PostgreSQL has stopped.
     pub fn connect_raw(&self) -> Result<UnixStream, Error> {
         self.cluster.connect()
+    }
+
+    /// Writes a physical copy of the whole database, which goes on, to an archive: see
+    /// [`Pglite::dump_data_dir`](crate::Pglite::dump_data_dir).
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn dump_data_dir(&self, writer: impl Write, format: DumpFormat) -> Result<(), Error> {
+        Cluster::dump(&self.cluster, &self.access, writer, format)
     }
 
     /// Stops the server and waits until it has stopped.

@@ -5,6 +5,7 @@ mod cache;
 mod child;
 mod close;
 mod data_dir;
+mod dump_data_dir;
 mod durability;
 mod interrupt;
 mod limits;

@@ -177,25 +177,39 @@ impl Tree {
         Tree { shared: Arc::new(Shared::new(self.freeze(), account)) }
     }
 
+    /// [`Tree::clone_tree`] of this tree and of another, at one instant: of two writes, one in each, the
+    /// clones never have the later one only. Of two trees, always the same one is `self`.
+    pub(crate) fn clone_with(&self, other: &Tree) -> (Tree, Tree) {
+        let (names, other) = self.freeze_and(|| other.clone_tree());
+        let account = self.shared.account.relative();
+        (Tree { shared: Arc::new(Shared::new(names, account)) }, other)
+    }
+
     /// The names and contents of this instant.
     fn freeze(&self) -> Names {
+        self.freeze_and(|| ()).0
+    }
+
+    /// [`Tree::freeze`], and what `also` does at that instant.
+    fn freeze_and<T>(&self, also: impl FnOnce() -> T) -> (Names, T) {
         let mut names = self.shared.names_mut();
         let mut dirty = self.shared.dirty();
         let mut live = self.shared.live();
-        if !dirty.is_empty() {
-            let files: Vec<_> = dirty.drain().map(|number| Arc::clone(&live[&number])).collect();
-            // All of them are locked before the first is read: see "Locks" above.
-            let mut bodies: Vec<_> = files.iter().map(|file| (file, file.body_mut())).collect();
-            for (file, body) in &mut bodies {
-                let inode = names.get_mut(file.number()).expect("a dirty file has a name");
-                inode.times = body.times;
-                inode.body = Body::File(body.content.clone());
-                body.dirty = false;
-            }
+        let files: Vec<_> = dirty.drain().map(|number| Arc::clone(&live[&number])).collect();
+        // All of them are locked before the first is read: see "Locks" above.
+        let mut bodies: Vec<_> = files.iter().map(|file| (file, file.body_mut())).collect();
+        for (file, body) in &mut bodies {
+            let inode = names.get_mut(file.number()).expect("a dirty file has a name");
+            inode.times = body.times;
+            inode.body = Body::File(body.content.clone());
+            body.dirty = false;
         }
+        let also = also();
+        drop(bodies);
+        drop(files);
         // Those that nobody has open any more are as the table has them.
         live.retain(|_, file| Arc::strong_count(file) > 1);
-        names.clone()
+        (names.clone(), also)
     }
 
     /// Bytes of the pages that were written through this tree and are still held, by it or by

@@ -123,3 +123,32 @@ fn a_clone_is_one_instant() {
         }
     });
 }
+
+/// One thread writes to one tree, then to the other, and so on.
+#[test]
+fn two_trees_are_cloned_at_one_instant() {
+    let (data, log) = (Tree::new(), Tree::new());
+    put(&data, "file", [0; 8]);
+    put(&log, "file", [0; 8]);
+    let number = |tree: &Tree| u64::from_le_bytes(get(tree, "file").unwrap().try_into().unwrap());
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let handles = [&log, &data].map(|tree| tree.open("file", WRITE).unwrap());
+            for count in 1u64.. {
+                for handle in &handles {
+                    handle.write_at(&[IoSlice::new(&count.to_le_bytes())], 0).unwrap();
+                }
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        for _ in 0..2000 {
+            let (data, log) = data.clone_with(&log);
+            let (data, log) = (number(&data), number(&log));
+            assert!(log == data || log == data + 1, "{data} in one, {log} in the other");
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
