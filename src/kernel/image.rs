@@ -12,12 +12,13 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::memory::Region;
-use super::{page_map, shared_file};
+use super::page_map::PageMap;
+use super::shared_file;
 
 pub(crate) const PAGE: usize = 4096;
 
@@ -115,7 +116,7 @@ impl MemoryImage {
         base: &mut Option<Arc<Base>>,
         usage: Use,
     ) -> io::Result<MemoryImage> {
-        let Some(page_map) = page_map() else {
+        let Some(page_map) = PageMap::get() else {
             *base = None;
             return MemoryImage::of_pages(region, ranges);
         };
@@ -131,10 +132,7 @@ impl MemoryImage {
             *base = Some(current.clone());
             let mut changed = Vec::new();
             for range in &ranges {
-                each_written(page_map, region, range, |offset| {
-                    changed.push(offset);
-                    Ok(())
-                })?;
+                changed.extend(written(page_map, region, range)?);
             }
             if changed.len() <= limit {
                 let mut contents = Vec::with_capacity(changed.len() * PAGE);
@@ -264,7 +262,7 @@ impl Base {
     fn capture(
         region: &Region,
         ranges: &[Range<usize>],
-        page_map: &File,
+        page_map: &PageMap,
         before: Option<&Base>,
     ) -> io::Result<Arc<Base>> {
         let len = region.len();
@@ -275,13 +273,12 @@ impl Base {
                 // Pages that this memory has not touched since are in no page map.
                 shared_file::copy_range(&before.fd, &base.fd, range.clone(), range.start)?;
             }
-            each_written(page_map, region, range, |offset| {
+            for offset in written(page_map, region, range)? {
                 let page = page(region, offset)?;
                 if before.is_some() || page.iter().any(|byte| *byte != 0) {
                     file.write_all_at(page, offset as u64)?;
                 }
-                Ok(())
-            })?;
+            }
         }
         for range in ranges {
             // SAFETY: the guest does not run, and the kernel keeps no reference into its memory, as who
@@ -307,17 +304,19 @@ impl Base {
     }
 }
 
-/// Offsets of the pages of a range that have been written since the memory was mapped.
+/// Offsets of the pages of a range that may have been written since the memory was mapped.
 pub(crate) fn written_pages(region: &Region, range: &Range<usize>) -> io::Result<Vec<usize>> {
-    let Some(page_map) = page_map() else {
-        return Ok(range.clone().step_by(PAGE).collect());
-    };
-    let mut written = Vec::new();
-    each_written(page_map, region, range, |offset| {
-        written.push(offset);
-        Ok(())
-    })?;
-    Ok(written)
+    match PageMap::get() {
+        Some(page_map) => written(page_map, region, range),
+        None => Ok(range.clone().step_by(PAGE).collect()),
+    }
+}
+
+fn written(page_map: &PageMap, region: &Region, range: &Range<usize>) -> io::Result<Vec<usize>> {
+    let start = region.base();
+    let mut pages = page_map.anonymous(start + range.start..start + range.end)?;
+    pages.iter_mut().for_each(|page| *page -= start);
+    Ok(pages)
 }
 
 fn page(region: &Region, offset: usize) -> io::Result<&[u8]> {
@@ -326,32 +325,6 @@ fn page(region: &Region, offset: usize) -> io::Result<&[u8]> {
 
 fn out_of_range() -> io::Error {
     io::Error::other("a page lies outside of the memory it belongs to")
-}
-
-/// The page map of this host process, where there is one whose pages are of our size.
-fn page_map() -> Option<&'static File> {
-    static PAGE_MAP: OnceLock<Option<File>> = OnceLock::new();
-    PAGE_MAP
-        .get_or_init(|| {
-            // SAFETY: no pointers.
-            let page_size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-            if !cfg!(target_os = "linux") || page_size != PAGE as libc::c_long {
-                return None;
-            }
-            File::open("/proc/self/pagemap").ok()
-        })
-        .as_ref()
-}
-
-/// Calls `each` with the offset of every anonymous page of a range.
-fn each_written(
-    page_map: &File,
-    region: &Region,
-    range: &Range<usize>,
-    mut each: impl FnMut(usize) -> io::Result<()>,
-) -> io::Result<()> {
-    let addresses = region.base() + range.start..region.base() + range.end;
-    page_map::read(page_map, addresses, |address| each(address - region.base()))
 }
 
 #[cfg(test)]

@@ -12,6 +12,33 @@ use super::process::{Process, WaitStatus};
 /// So many processes have taken enough memory for what follows to be worth while.
 const MANY: usize = 64;
 
+/// Threads of processes in all clusters of this program.
+#[derive(Debug)]
+struct Threads {
+    now: usize,
+    /// The most there were since memory was last given back to the host.
+    peak: usize,
+}
+
+static THREADS: Mutex<Threads> = Mutex::new(Threads { now: 0, peak: 0 });
+
+fn count_started() {
+    let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
+    threads.now += 1;
+    threads.peak = threads.peak.max(threads.now);
+}
+
+/// Whether it is time to give memory back.
+fn count_finished() -> bool {
+    let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
+    threads.now -= 1;
+    let most_have_ended = threads.peak >= MANY && threads.now <= threads.peak / 4;
+    if most_have_ended {
+        threads.peak = threads.now;
+    }
+    most_have_ended
+}
+
 /// All processes of a cluster.
 #[derive(Debug, Default)]
 pub(crate) struct ProcessTable {
@@ -25,8 +52,6 @@ struct TableState {
     last_pid: i32,
     /// Threads that have not finished, of processes alive or just ended.
     threads: usize,
-    /// The most there were since memory was last given back to the host.
-    peak: usize,
 }
 
 impl TableState {
@@ -38,7 +63,7 @@ impl TableState {
 
     fn thread_started(&mut self) {
         self.threads += 1;
-        self.peak = self.peak.max(self.threads);
+        count_started();
     }
 }
 
@@ -115,17 +140,12 @@ impl ProcessTable {
     }
 
     pub(super) fn thread_finished(&self) {
-        let mut state = self.lock();
-        state.threads -= 1;
-        let most_have_ended = state.peak >= MANY && state.threads <= state.peak / 4;
-        if most_have_ended {
-            state.peak = state.threads;
-        }
-        drop(state);
-        self.changed.notify_all();
+        let most_have_ended = count_finished();
         if most_have_ended {
             memory::give_back();
         }
+        self.lock().threads -= 1;
+        self.changed.notify_all();
     }
 
     /// Waits until every thread has finished and given back its memory; false if time ran out.
