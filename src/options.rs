@@ -172,7 +172,7 @@ macro_rules! option_methods {
 
         /// Where the runtime is unpacked, once for all databases. The default is `pglite-oxide` in the
         /// user's cache directory, or what the environment variable `PGLITE_OXIDE_CACHE_DIR` says. If it
-        /// cannot be written to, the runtime is unpacked to memory.
+        /// is empty or cannot be written to, the runtime is unpacked to memory.
         ///
         /// It has an effect on the first database that a process opens; the others share its runtime.
         pub fn cache_dir(mut self, path: impl AsRef<std::path::Path>) -> Self {

@@ -29,10 +29,10 @@ const TOUCHED: Duration = Duration::from_secs(DAY);
 
 const DAY: u64 = 24 * 3600;
 
-/// `chosen`, or what the environment says, or the user's cache directory.
+/// `chosen`, or what the environment says (an empty path is none), or the user's cache directory.
 pub(crate) fn directory(chosen: Option<&Path>) -> Option<PathBuf> {
     match chosen {
-        Some(path) => Some(path.to_owned()),
+        Some(path) => (!path.as_os_str().is_empty()).then(|| path.to_owned()),
         None => match std::env::var_os(CACHE_VARIABLE) {
             Some(path) if path.is_empty() => None,
             Some(path) => Some(PathBuf::from(path)),

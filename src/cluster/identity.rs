@@ -10,8 +10,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::kernel::fs::{File, FileKind, FileSystem, OpenOptions};
 
-/// Offset of `xlp_sysid` in `XLogLongPageHeaderData`.
-const WAL_IDENTIFIER: usize = 24;
+/// `XLogLongPageHeaderData`: where in the log the page is (`xlp_pageaddr`), the identifier (`xlp_sysid`), and
+/// the size of segments (`xlp_seg_size`).
+const WAL_ADDRESS: std::ops::Range<usize> = 8..16;
+const WAL_IDENTIFIER: std::ops::Range<usize> = 24..32;
+const WAL_SEGMENT_SIZE: std::ops::Range<usize> = 32..36;
 
 /// `sizeof(ControlFileData)` is somewhere in between.
 const CONTROL_SIZES: std::ops::Range<usize> = 200..512;
@@ -25,19 +28,34 @@ pub(super) fn renew(files: &dyn FileSystem, path: &str, new: u64) -> io::Result<
         .ok_or_else(|| io::Error::other("pg_control of the template is not as expected"))?;
     write(control.as_ref(), &bytes)?;
 
-    let wal = format!("{path}/pg_wal");
-    let list = OpenOptions { read: true, directory: true, ..OpenOptions::default() };
-    for entry in files.open(&wal, list)?.read_dir()? {
-        if entry.kind != FileKind::Regular {
-            continue;
-        }
-        let segment = files.open(&format!("{wal}/{}", entry.name), open)?;
-        let mut header = read(segment.as_ref(), WAL_IDENTIFIER + 8)?;
+    for segment in segments(files, path)? {
+        let file = files.open(&segment, open)?;
+        let mut header = read(file.as_ref(), WAL_IDENTIFIER.end)?;
         if replace_in_wal(&mut header, old, new) {
-            write(segment.as_ref(), &header)?;
+            write(file.as_ref(), &header)?;
         }
     }
     Ok(())
+}
+
+/// The paths of the segments of the log of the database in the directory `path`, but for those that were
+/// recycled: they have the name of a later one and are written anew before they are read, and there can be
+/// very many.
+pub(super) fn segments(files: &dyn FileSystem, path: &str) -> io::Result<Vec<String>> {
+    let wal = format!("{path}/pg_wal");
+    let open = OpenOptions { read: true, ..OpenOptions::default() };
+    let mut segments = Vec::new();
+    for entry in files.open(&wal, OpenOptions { directory: true, ..open })?.read_dir()? {
+        if entry.kind != FileKind::Regular {
+            continue;
+        }
+        let path = format!("{wal}/{}", entry.name);
+        let header = read(files.open(&path, open)?.as_ref(), WAL_SEGMENT_SIZE.end)?;
+        if is_segment(&header, &entry.name) {
+            segments.push(path);
+        }
+    }
+    Ok(segments)
 }
 
 /// The first bytes of a file, up to `len`.
@@ -90,13 +108,28 @@ fn replace_in_control(bytes: &mut [u8], new: u64) -> Option<u64> {
 }
 
 fn replace_in_wal(bytes: &mut [u8], old: u64, new: u64) -> bool {
-    match bytes.get_mut(WAL_IDENTIFIER..WAL_IDENTIFIER + 8) {
+    match bytes.get_mut(WAL_IDENTIFIER) {
         Some(field) if *field == old.to_le_bytes() => {
             field.copy_from_slice(&new.to_le_bytes());
             true
         }
         _ => false,
     }
+}
+
+/// Whether these first bytes are of the segment whose name the file has. The name is three numbers of eight
+/// hexadecimal digits: the time line, the upper half of the address, and which segment of those 4 GB it is.
+fn is_segment(bytes: &[u8], name: &str) -> bool {
+    let number = |range: std::ops::Range<usize>| {
+        let field = bytes.get(range)?;
+        Some(field.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    };
+    let digits = |range: std::ops::Range<usize>| u64::from_str_radix(name.get(range)?, 16).ok();
+    let start = || {
+        let segment = digits(16..24)?.checked_mul(number(WAL_SEGMENT_SIZE)?)?;
+        digits(8..16)?.checked_mul(1 << 32)?.checked_add(segment)
+    };
+    name.len() == 24 && start().is_some_and(|start| number(WAL_ADDRESS) == Some(start))
 }
 
 #[cfg(test)]
@@ -124,5 +157,18 @@ mod tests {
         assert!(!replace_in_wal(&mut page, 8, 9));
         assert!(replace_in_wal(&mut page, 7, 9));
         assert_eq!(page[24..32], 9u64.to_le_bytes());
+    }
+
+    #[test]
+    fn segments_that_were_recycled_are_none() {
+        let mut page = vec![0u8; 64];
+        page[8..16].copy_from_slice(&0x2_0030_0000_u64.to_le_bytes());
+        page[32..36].copy_from_slice(&0x10_0000_u32.to_le_bytes());
+        assert!(is_segment(&page, "000000010000000200000003"));
+        for name in ["000000010000000200000004", "000000010000000100000003", "00000001.history", ""]
+        {
+            assert!(!is_segment(&page, name), "{name}");
+        }
+        assert!(!is_segment(&page[..20], "000000010000000200000003"));
     }
 }

@@ -47,6 +47,9 @@ impl MemoryFiles {
     }
 }
 
+/// Segments of the log after which a checkpoint is worth its time before an image.
+const MANY_SEGMENTS: usize = 8;
+
 /// A cluster at one moment, and the session of it that goes on in copies.
 #[derive(Debug)]
 pub(crate) struct Image {
@@ -83,7 +86,19 @@ impl Cluster {
     ) -> Result<Image, Error> {
         let failed = |error| Err(Error::Snapshot(error));
         let Some(files) = &self.files else { return failed(SnapshotError::Persistent) };
-        let state = session.state()?;
+        let mut state = session.state()?;
+        // A copy has a log of its own: each segment costs time at each start.
+        let segments = identity::segments(self.kernel.files(), DATA_DIR).map_err(SnapshotError::Io);
+        if segments.map_err(Error::Snapshot)?.len() > MANY_SEGMENTS {
+            // Not everybody may ask for a checkpoint.
+            let _ = session.exec("CHECKPOINT");
+            state = session.state()?;
+        }
+        if usage == Use::ManyTimes {
+            // The first statement after others does what they have left to do: it hears of all that they
+            // have changed in the catalogues. Not once for each copy.
+            let _ = session.exec("SELECT 1");
+        }
         let captured =
             self.kernel.capture(&self.postmaster, session.backend_pid(), usage, || files.copy());
         match captured {

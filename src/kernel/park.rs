@@ -243,6 +243,9 @@ impl ProcessImage {
         let ranges = window.private_ranges(len);
         let memory = MemoryImage::capture(&context.region, ranges, base, usage)?;
         let descriptors = context.descriptors.entries();
+        // PostgreSQL opens a thousand at its start, to find out how many it may, and closes them again.
+        let used = descriptors.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        let descriptors = &descriptors[..used];
         Ok(ProcessImage {
             pid: context.process.pid,
             parent: context.process.parent,
@@ -319,7 +322,8 @@ impl Opener<'_> {
         let open = |kind| Open::new(kind, String::new(), 0);
         Ok(match image {
             DescriptorImage::File { path, flags, position } => {
-                let file = Open::new(Kind::File(self.file(path)?), path.clone(), *flags);
+                let kind = self.file(path)?.map_or(Kind::Null, Kind::File);
+                let file = Open::new(kind, path.clone(), *flags);
                 *file.position.lock().unwrap_or_else(PoisonError::into_inner) = *position;
                 file
             }
@@ -343,17 +347,23 @@ impl Opener<'_> {
         })
     }
 
-    fn file(&self, path: &str) -> io::Result<Arc<dyn super::fs::File>> {
+    /// None if it was removed while it was open: as a segment of the log that a session has written to and
+    /// the checkpointer has recycled. PostgreSQL closes such a file without using it again.
+    fn file(&self, path: &str) -> io::Result<Option<Arc<dyn super::fs::File>>> {
         let files = &self.kernel.files;
         let failed = |errno: Errno| {
             io::Error::other(format!("{path} of an image cannot be opened again: {errno}"))
         };
-        let directory = files.metadata(path, true).map_err(failed)?.kind == FileKind::Directory;
+        let directory = match files.metadata(path, true) {
+            Ok(metadata) => metadata.kind == FileKind::Directory,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(failed(errno)),
+        };
         let options = OpenOptions { read: true, directory, ..OpenOptions::default() };
         if !directory && let Ok(file) = files.open(path, OpenOptions { write: true, ..options }) {
-            return Ok(file);
+            return Ok(Some(file));
         }
-        files.open(path, options).map_err(failed)
+        files.open(path, options).map(Some).map_err(failed)
     }
 }
 

@@ -174,7 +174,8 @@ fn entry() {
             say(files.join(" "));
         }
         "exceptions" => {
-            let mut db = Pglite::temporary().unwrap();
+            // In a copy the background processes would start between the two measurements.
+            let mut db = Pglite::builder().instant_start(false).open().unwrap();
             let run = |db: &mut Pglite, times: u32| {
                 db.exec(&format!(
                     "DO $$ BEGIN FOR i IN 1..{times} LOOP
@@ -186,6 +187,24 @@ fn entry() {
             run(&mut db, 20_000);
             let before = resident_kilobytes();
             run(&mut db, 200_000);
+            say(resident_kilobytes().saturating_sub(before));
+        }
+        "dropped copies" => {
+            let mut db = Pglite::temporary().unwrap();
+            db.exec("CREATE TABLE t (words text)").unwrap();
+            let snapshot = db.snapshot().unwrap();
+            let run = |times: u32| {
+                for _ in 0..times {
+                    let mut copy = snapshot.start().unwrap();
+                    copy.exec(
+                        "INSERT INTO t SELECT repeat('x', 1000) FROM generate_series(1, 1000)",
+                    )
+                    .unwrap();
+                }
+            };
+            run(50);
+            let before = resident_kilobytes();
+            run(300);
             say(resident_kilobytes().saturating_sub(before));
         }
         "threads" => {

@@ -410,3 +410,92 @@ fn options_that_a_copy_has_of_its_own() {
     let mut started = Pglite::builder().instant_start(false).open().unwrap();
     assert_eq!(text(&mut started, "SELECT 1"), "1");
 }
+
+/// The session has the segment of the log open that it wrote to last, and the checkpoint has given it another name.
+/// No copy could be started once.
+#[test]
+fn a_snapshot_after_the_log_was_recycled() {
+    let mut db = temporary();
+    let fill = "CREATE TABLE IF NOT EXISTS filler (words text);
+                INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 20000)";
+    db.exec(fill).unwrap();
+    let mut other = db.connect().unwrap();
+    other.exec(fill).unwrap();
+    other.exec("CHECKPOINT; CHECKPOINT").unwrap();
+    let mut fork = db.fork().unwrap();
+    fork.exec(fill).unwrap();
+    assert_eq!(text(&mut fork, "SELECT count(*) FROM filler"), "60000");
+}
+
+/// A checkpoint that writes slowly sleeps on the latch by which the checkpointer is asked to end. It once forgot
+/// the question, and the fork was given up after half a minute.
+#[test]
+fn a_fork_in_the_middle_of_a_checkpoint() {
+    let mut db = Pglite::builder().config("max_wal_size", "2MB").open().unwrap();
+    db.exec("CREATE TABLE filler (words text)").unwrap();
+    for rows in 1..4 {
+        db.exec("INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 10000)")
+            .unwrap();
+        let mut fork = db.fork().unwrap();
+        assert_eq!(text(&mut fork, "SELECT count(*) FROM filler"), (rows * 10_000).to_string());
+    }
+}
+
+#[test]
+fn a_thousand_copies_at_once_and_one_after_the_other() {
+    let snapshot = with_items().snapshot().unwrap();
+    let uuids: Vec<String> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..16)
+            .map(|_| {
+                scope.spawn(|| {
+                    let uuid = |_| {
+                        let mut copy = snapshot.start().unwrap();
+                        copy.exec("DELETE FROM item WHERE id > 990").unwrap();
+                        assert_eq!(count(&mut copy), "990");
+                        text(&mut copy, "SELECT gen_random_uuid()")
+                    };
+                    (0..63).map(uuid).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(uuids.iter().collect::<HashSet<_>>().len(), 16 * 63);
+}
+
+/// Its other sessions are at work, but for the moments in which they are asked.
+#[test]
+fn forks_of_a_database_in_use() {
+    let mut db = temporary();
+    db.exec("CREATE TABLE account (id int PRIMARY KEY, amount int); INSERT INTO account VALUES (1, 0), (2, 0)")
+        .unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let mut session = db.connect().unwrap();
+            let done = &done;
+            scope.spawn(move || {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    session
+                        .exec("UPDATE account SET amount = amount + CASE id WHEN 1 THEN 1 ELSE -1 END")
+                        .unwrap();
+                }
+            });
+        }
+        for _ in 0..20 {
+            let mut fork = db.fork().unwrap();
+            assert_eq!(text(&mut fork, "SELECT sum(amount) FROM account"), "0");
+            fork.exec("UPDATE account SET amount = 7").unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(text(&mut db, "SELECT sum(amount) FROM account"), "0");
+}
+
+#[test]
+fn memory_of_dropped_copies_is_given_back() {
+    let mut child = Process::start("dropped copies", std::path::Path::new(""), &[]);
+    let grown: u64 = child.line().unwrap().parse().unwrap();
+    child.wait();
+    assert!(grown < 16 << 10, "{grown} kB for 300 copies, each of which wrote a megabyte");
+}
