@@ -191,9 +191,11 @@ impl Pglite {
 
     /// This temporary database at this moment, to start further databases from.
     ///
-    /// PostgreSQL stands still for some milliseconds: its background processes end, and are started again.
-    /// What costs time is what has changed since the snapshot that this database was started from, if it
-    /// was.
+    /// The first time PostgreSQL stands still for some milliseconds or tens of them: its background processes
+    /// end (they start again after a second, or when they are needed), and memory is copied. What costs time
+    /// from then on is what has changed since the last snapshot, or the one that this database was started from.
+    /// All sessions have to be idle and out of any transaction; it is waited some seconds for that. Sessions but
+    /// this one are not in a copy.
     ///
     /// # Errors
     ///

@@ -283,6 +283,16 @@ impl Listeners {
         self.find(name).is_some()
     }
 
+    /// Whether sockets of the host are served.
+    pub(crate) fn have_hosts(&self) -> bool {
+        self.all().iter().any(|listener| !listener.lock().attached.is_empty())
+    }
+
+    /// Whether somebody waits to be accepted.
+    pub(crate) fn have_connections(&self) -> bool {
+        self.all().iter().any(|listener| listener.has_connections())
+    }
+
     /// A connection to the listener of that name, as `connect(2)` gives it.
     pub(crate) fn connect(&self, name: &str, peer: Peer) -> io::Result<UnixStream> {
         self.find(name).ok_or(io::ErrorKind::ConnectionRefused)?.connect(peer)

@@ -45,7 +45,7 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(5);
 const POSTMASTER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a postmaster stays an image if nobody needs it: it has background work to see to.
-const DORMANT: Duration = Duration::from_secs(1);
+pub(super) const DORMANT: Duration = Duration::from_secs(1);
 
 /// How often a postmaster that waits for its session looks whether the cluster ends.
 const SHARE_PAUSE: Duration = Duration::from_millis(10);
@@ -145,6 +145,17 @@ struct ParkState {
     held: bool,
     usage: Option<Use>,
     image: Option<io::Result<ProcessImage>>,
+    /// It shall end as a thread, and stay an image.
+    retire: Option<Retire>,
+    retired: bool,
+}
+
+/// What a process has to know that becomes dormant.
+#[derive(Debug)]
+pub(super) struct Retire {
+    pub(super) image: Arc<ProcessImage>,
+    /// The process that has the window.
+    pub(super) session: i32,
 }
 
 impl Parking {
@@ -165,6 +176,26 @@ impl Parking {
     /// Whether it is not to enter the instance again yet.
     pub(super) fn is_held(&self) -> bool {
         self.lock().held
+    }
+
+    pub(super) fn take_retire(&self) -> Option<Retire> {
+        self.lock().retire.take()
+    }
+
+    pub(super) fn retired(&self) {
+        self.lock().retired = true;
+        self.changed.notify_all();
+    }
+
+    /// Has a process that is held become dormant, and waits until it is.
+    fn retire(&self, process: &Process, retire: Retire) {
+        let mut state = self.lock();
+        state.retire = Some(retire);
+        process.waker.wake();
+        while !state.retired && process.status().is_none() {
+            let wait = self.changed.wait_timeout(state, Duration::from_millis(10));
+            state = wait.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     fn take(&self, process: &Process, deadline: Instant) -> Result<ProcessImage, CaptureError> {
@@ -373,12 +404,27 @@ pub(super) struct Dormant {
     kernel: Weak<Kernel>,
     process: Weak<Process>,
     descriptors: Descriptors,
+    #[cfg(feature = "tls")]
+    tls: super::tls::ProcessTls,
     image: Arc<ProcessImage>,
     /// The process that has the window.
     session: i32,
 }
 
 impl Dormant {
+    /// What a process that has run goes on from. Its descriptors are taken from it.
+    pub(super) fn of(context: &mut Context, retire: Retire) -> Dormant {
+        Dormant {
+            kernel: Arc::downgrade(&context.kernel),
+            process: Arc::downgrade(&context.process),
+            descriptors: std::mem::take(&mut context.descriptors),
+            #[cfg(feature = "tls")]
+            tls: context.tls.clone(),
+            image: retire.image,
+            session: retire.session,
+        }
+    }
+
     pub(super) fn image(&self) -> Arc<ProcessImage> {
         self.image.clone()
     }
@@ -407,7 +453,11 @@ impl Dormant {
             let image = &self.image;
             let region = image.memory()?;
             window.map_into(&region)?;
-            let context = Context::new(&kernel, process, region, self.descriptors);
+            let context = Context {
+                #[cfg(feature = "tls")]
+                tls: self.tls,
+                ..Context::new(&kernel, process, region, self.descriptors)
+            };
             Ok((context, image.globals.clone(), image.memory.base()))
         });
     }
@@ -468,6 +518,7 @@ impl Kernel {
             return Err(CaptureError::Busy(busy));
         }
         let region = session.region().ok_or(CaptureError::Ended)?;
+        let alone = others.is_empty();
         let image = ClusterImage {
             started: self.started,
             last_pid: self.processes.last_pid(),
@@ -477,7 +528,15 @@ impl Kernel {
             session: session_image,
             others: images,
         };
-        Ok((image, files()))
+        let files = files();
+        if alone && stopped_postmaster.dormant.is_none() && !self.listeners.have_hosts() {
+            // From now on this cluster is like a copy of itself, so that the next image of it is one of what
+            // has changed, and no process has to end for it.
+            window.make_single(&region, &image.window_memory)?;
+            let retire = Retire { image: image.postmaster.clone(), session: session.pid };
+            postmaster.parking.retire(postmaster, retire);
+        }
+        Ok((image, files))
     }
 
     /// A cluster from an image, with files of the same moment.
@@ -521,6 +580,8 @@ impl Kernel {
                 kernel: Arc::downgrade(&kernel),
                 process: Arc::downgrade(&process),
                 descriptors: opener.open_all(&image.descriptors)?,
+                #[cfg(feature = "tls")]
+                tls: super::tls::ProcessTls::default(),
                 image: image.clone(),
                 session: session.pid,
             });

@@ -11,8 +11,9 @@ use super::descriptor::Descriptors;
 use super::errno::Errno;
 use super::image::Base;
 use super::memory::{ProcessTunables, Region};
-use super::park::{Dormant, Parking, ProcessImage};
+use super::park::{DORMANT as DORMANT_TIME, Dormant, Parking, ProcessImage};
 use super::resolver::Lookup;
+use super::timer::Timers;
 use super::waker::Waker;
 use super::{Kernel, calls};
 
@@ -226,6 +227,21 @@ impl Process {
         self.state.fetch_and(!DORMANT, Ordering::SeqCst);
     }
 
+    /// From now on it is an image. Returns whether a signal has come since that was made.
+    fn retire(&self, image: Dormant) -> bool {
+        // Held so that a signal comes before all of it or after.
+        let mut words = lock(&self.words);
+        let pending = words.take().and_then(|words| {
+            words.region.atomic(words.pending).ok().map(|pending| pending.load(Ordering::SeqCst))
+        });
+        let pending = pending.unwrap_or(0);
+        *lock(&self.early) |= pending;
+        // Until its next instance has been made.
+        self.state.fetch_or(IN_KERNEL, Ordering::SeqCst);
+        self.sleep_as(image);
+        pending != 0
+    }
+
     pub(super) fn sleep_as(&self, image: Dormant) {
         let mut dormant = lock(&self.dormant);
         *dormant = Some(image);
@@ -408,7 +424,8 @@ fn spawn(
             let process = process.clone();
             move || {
                 process.waker.attach_current_thread();
-                body(End { kernel, process, status: WaitStatus::killed_by(signal::ABORT) });
+                let status = WaitStatus::killed_by(signal::ABORT);
+                body(End { kernel, process, status, retired: false });
             }
         });
     if let Err(error) = spawned {
@@ -424,11 +441,13 @@ struct End {
     kernel: Arc<Kernel>,
     process: Arc<Process>,
     status: WaitStatus,
+    /// The process goes on without this thread.
+    retired: bool,
 }
 
 impl End {
     fn publish(&self) {
-        if self.process.status().is_some() {
+        if self.retired || self.process.status().is_some() {
             return;
         }
         *lock(&self.process.words) = None;
@@ -477,8 +496,12 @@ fn run(context: Context, origin: Origin, mut end: End) {
     while matches!(result, Ok(PARKED)) {
         let globals = store.objects_mut().as_sys_mut().as_u128_globals();
         result = match park(env.as_mut(&mut store), globals) {
-            true => call(&mut store, &instance, "pgl_unpark"),
-            false => Ok(signal::KILL),
+            Parked::Released => call(&mut store, &instance, "pgl_unpark"),
+            Parked::Killed => Ok(signal::KILL),
+            Parked::Retired => {
+                end.retired = true;
+                return;
+            }
         };
     }
     end.status = match result {
@@ -510,20 +533,39 @@ fn run(context: Context, origin: Origin, mut end: End) {
     drop(store);
 }
 
-/// Stays out of the instance until the process is released (true) or killed.
-fn park(context: &mut Context, globals: Vec<u128>) -> bool {
+/// Why a process that has left its instance does not wait any longer.
+enum Parked {
+    Released,
+    Killed,
+    /// It is an image from now on, and this thread is not needed.
+    Retired,
+}
+
+/// Stays out of the instance until the process may go on, or shall not.
+fn park(context: &mut Context, globals: Vec<u128>) -> Parked {
     let process = context.process.clone();
     let image = ProcessImage::capture(context, &mut lock(&process.base), globals);
     process.parking.begin(image);
     while process.parking.is_held() {
         if process.is_doomed() || process.is_pending(signal::KILL) {
-            return false;
+            return Parked::Killed;
+        }
+        if let Some(retire) = process.parking.take_retire() {
+            let dormant = Dormant::of(context, retire);
+            let told = process.retire(dormant);
+            Timers::awaken(&context.kernel, process.pid, DORMANT_TIME);
+            process.parking.retired();
+            // Who has connected just now has found nobody to wake.
+            if told || context.kernel.listeners.have_connections() {
+                process.awaken();
+            }
+            return Parked::Retired;
         }
         process.waker.sleep();
     }
     // A wake-up that was for the guest may have been used up here.
     process.waker.wake();
-    true
+    Parked::Released
 }
 
 /// Makes the window of a cluster's one process one that others can map.

@@ -5,8 +5,8 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread::Thread;
 
 const IDLE: u8 = 0;
@@ -19,7 +19,8 @@ const POLLING: u8 = 3;
 #[derive(Debug)]
 pub(crate) struct Waker {
     state: AtomicU8,
-    thread: OnceLock<Thread>,
+    /// Locked by who finds it asleep, which is about to make a system call anyway.
+    thread: Mutex<Option<Thread>>,
     reader: OwnedFd,
     writer: Option<OwnedFd>,
 }
@@ -27,18 +28,20 @@ pub(crate) struct Waker {
 impl Waker {
     pub(crate) fn new() -> io::Result<Waker> {
         let (reader, writer) = wake_descriptors()?;
-        Ok(Waker { state: AtomicU8::new(IDLE), thread: OnceLock::new(), reader, writer })
+        Ok(Waker { state: AtomicU8::new(IDLE), thread: Mutex::new(None), reader, writer })
     }
 
-    /// Names the thread that will sleep here: called once, by that thread.
+    /// Names the thread that will sleep here: called by that thread. A process that was dormant meanwhile has
+    /// another one than before.
     pub(crate) fn attach_current_thread(&self) {
-        self.thread.set(std::thread::current()).expect("a process runs on one thread");
+        *self.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current());
     }
 
     pub(crate) fn wake(&self) {
         match self.state.swap(NOTIFIED, Ordering::SeqCst) {
             PARKED => {
-                if let Some(thread) = self.thread.get() {
+                let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(thread) = &*thread {
                     thread.unpark();
                 }
             }

@@ -102,6 +102,16 @@ impl Window {
         Ok(())
     }
 
+    /// Makes the window of a cluster whose other processes are gone that of one process alone, whose memory
+    /// this is, and which does not run. `image` is of its contents.
+    pub(crate) fn make_single(&self, region: &Region, image: &MemoryImage) -> io::Result<()> {
+        let mut backing = self.lock();
+        // SAFETY: the guest does not run, and nothing in the kernel uses its window but itself.
+        unsafe { image.restore(region)? };
+        *backing = Backing::Single(image.base());
+        Ok(())
+    }
+
     pub(crate) fn is_shared(&self) -> bool {
         matches!(*self.lock(), Backing::Shared(_))
     }

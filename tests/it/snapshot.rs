@@ -8,7 +8,7 @@ use pglite_oxide::{
 };
 
 use crate::child::Process;
-use crate::{eventually, sqlstate, temporary, text};
+use crate::{PATIENCE, eventually, sqlstate, temporary, text};
 
 fn with_items() -> Pglite {
     let mut db = temporary();
@@ -498,4 +498,36 @@ fn memory_of_dropped_copies_is_given_back() {
     let grown: u64 = child.line().unwrap().parse().unwrap();
     child.wait();
     assert!(grown < 16 << 10, "{grown} kB for 300 copies, each of which wrote a megabyte");
+}
+
+/// Its postmaster is an image since the fork, until it is needed.
+#[test]
+fn the_original_goes_on_as_a_whole_cluster() {
+    let mut db = with_items();
+    db.exec("LISTEN news").unwrap();
+    for round in 0..3 {
+        let mut fork = db.fork().unwrap();
+        match round {
+            0 => db.exec("CHECKPOINT").map(drop).unwrap(),
+            1 => {
+                let mut other = db.connect().unwrap();
+                other.exec("NOTIFY news; INSERT INTO item VALUES (2000, 'of another')").unwrap();
+                assert_eq!(db.wait_notification(PATIENCE).unwrap().unwrap().channel(), "news");
+            }
+            _ => {
+                let server = db.server().unwrap();
+                let url = server.database_url();
+                let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+                client.batch_execute("DELETE FROM item WHERE id = 2000").unwrap();
+                db.exec("SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0")
+                    .unwrap();
+                db.fork().unwrap();
+            }
+        }
+        assert_eq!(count(&mut fork), if round < 2 { "1000" } else { "1001" });
+        // The image is from before.
+        fork.exec("DROP TABLE item").unwrap();
+    }
+    assert_eq!(count(&mut db), "1000");
+    db.close().unwrap();
 }
