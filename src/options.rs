@@ -302,8 +302,7 @@ impl Options {
         Cluster::from_image(runtime, image, &options)
     }
 
-    /// Starts the cluster, makes the database if it is missing,
-    /// and connects.
+    /// Starts the cluster, makes the database if it is missing, and connects.
     fn start(
         &self,
         server: &ServerStart,
@@ -444,7 +443,8 @@ fn set_password(session: &mut Session, password: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn quote(text: &str, quote: char) -> String {
+/// As a literal (`'`) or an identifier (`"`) of SQL.
+pub(crate) fn quote(text: &str, quote: char) -> String {
     format!("{quote}{}{quote}", text.replace(quote, &format!("{quote}{quote}")))
 }
 

@@ -1,6 +1,7 @@
 //! [`Snapshot`]: a database at one moment, to start from again and again.
 
 use std::fmt;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -119,6 +120,15 @@ impl Snapshot {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let identity = assets::identity().map_err(Error::Assets)?;
         self.image.save(path.as_ref(), &identity).map_err(Error::SnapshotFile)
+    }
+
+    /// [`save`](Snapshot::save) for who has an own way to give a complete file its name.
+    #[cfg_attr(not(feature = "macros"), allow(dead_code, reason = "for templates of tests"))]
+    pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
+        let identity = assets::identity().map_err(Error::Assets)?;
+        File::create(path).and_then(|file| self.image.write(file, &identity)).map_err(|source| {
+            Error::SnapshotFile(SnapshotFileError::Io { path: path.to_owned(), source })
+        })
     }
 
     /// Loads a snapshot that was [saved](Snapshot::save) to a file.

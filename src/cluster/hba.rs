@@ -1,7 +1,5 @@
 //! `pg_hba.conf`: who may connect how.
 
-use std::io::IoSliceMut;
-
 use super::write_file;
 use crate::kernel::errno::Errno;
 use crate::kernel::fs::{FileSystem, OpenOptions, Tree};
@@ -41,16 +39,7 @@ pub(super) fn require_password(data: &dyn FileSystem, template: &Tree) -> Result
 
 fn read(files: &dyn FileSystem) -> Result<Vec<u8>, Errno> {
     let file = files.open(PATH, OpenOptions { read: true, ..OpenOptions::default() })?;
-    let mut contents = vec![0; file.metadata()?.len as usize];
-    let mut len = 0;
-    while len < contents.len() {
-        match file.read_at(&mut [IoSliceMut::new(&mut contents[len..])], len as u64)? {
-            0 => break,
-            read => len += read,
-        }
-    }
-    contents.truncate(len);
-    Ok(contents)
+    file.read_first(file.metadata()?.len as usize)
 }
 
 #[cfg(test)]

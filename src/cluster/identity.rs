@@ -5,7 +5,8 @@
 //! the end of the struct) and in the first page of each WAL segment (`xlp_sysid`):
 //! src/include/catalog/pg_control.h and src/include/access/xlog_internal.h of PostgreSQL.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::kernel::fs::{File, FileKind, FileSystem, OpenOptions};
@@ -23,62 +24,43 @@ const CONTROL_SIZES: std::ops::Range<usize> = 200..512;
 pub(super) fn renew(files: &dyn FileSystem, path: &str, new: u64) -> io::Result<()> {
     let open = OpenOptions { read: true, write: true, ..OpenOptions::default() };
     let control = files.open(&format!("{path}/global/pg_control"), open)?;
-    let mut bytes = read(control.as_ref(), CONTROL_SIZES.end)?;
+    let mut bytes = control.read_first(CONTROL_SIZES.end)?;
     let old = replace_in_control(&mut bytes, new)
         .ok_or_else(|| io::Error::other("pg_control of the template is not as expected"))?;
-    write(control.as_ref(), &bytes)?;
-
-    for segment in segments(files, path)? {
-        let file = files.open(&segment, open)?;
-        let mut header = read(file.as_ref(), WAL_IDENTIFIER.end)?;
+    control.write_all_at(&bytes, 0)?;
+    for Segment { file, mut header } in segments(files, path)? {
         if replace_in_wal(&mut header, old, new) {
-            write(file.as_ref(), &header)?;
+            file.write_all_at(&header, 0)?;
         }
     }
     Ok(())
 }
 
-/// The paths of the segments of the log of the database in the directory `path`, but for those that were
-/// recycled: they have the name of a later one and are written anew before they are read, and there can be
-/// very many.
-pub(super) fn segments(files: &dyn FileSystem, path: &str) -> io::Result<Vec<String>> {
+/// A segment of the log, open for writing.
+pub(super) struct Segment {
+    file: Arc<dyn File>,
+    /// Its first bytes.
+    header: Vec<u8>,
+}
+
+/// The segments of the log of the database in the directory `path`, but for those that were recycled: they
+/// have the name of a later one and are written anew before they are read, and there can be very many.
+pub(super) fn segments(files: &dyn FileSystem, path: &str) -> io::Result<Vec<Segment>> {
     let wal = format!("{path}/pg_wal");
-    let open = OpenOptions { read: true, ..OpenOptions::default() };
+    let list = OpenOptions { read: true, directory: true, ..OpenOptions::default() };
+    let open = OpenOptions { read: true, write: true, ..OpenOptions::default() };
     let mut segments = Vec::new();
-    for entry in files.open(&wal, OpenOptions { directory: true, ..open })?.read_dir()? {
+    for entry in files.open(&wal, list)?.read_dir()? {
         if entry.kind != FileKind::Regular {
             continue;
         }
-        let path = format!("{wal}/{}", entry.name);
-        let header = read(files.open(&path, open)?.as_ref(), WAL_SEGMENT_SIZE.end)?;
+        let file = files.open(&format!("{wal}/{}", entry.name), open)?;
+        let header = file.read_first(WAL_SEGMENT_SIZE.end)?;
         if is_segment(&header, &entry.name) {
-            segments.push(path);
+            segments.push(Segment { file, header });
         }
     }
     Ok(segments)
-}
-
-/// The first bytes of a file, up to `len`.
-fn read(file: &dyn File, len: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0u8; len];
-    let mut filled = 0;
-    loop {
-        let rest = &mut bytes[filled..];
-        let read = file.read_at(&mut [IoSliceMut::new(rest)], filled as u64)?;
-        filled += read;
-        if read == 0 || filled == len {
-            bytes.truncate(filled);
-            return Ok(bytes);
-        }
-    }
-}
-
-fn write(file: &dyn File, bytes: &[u8]) -> io::Result<()> {
-    let mut written = 0;
-    while written < bytes.len() {
-        written += file.write_at(&[IoSlice::new(&bytes[written..])], written as u64)?;
-    }
-    Ok(())
 }
 
 /// As in `BootStrapXLOG`: seconds, microseconds and something of the process; here random bits.

@@ -86,19 +86,22 @@ impl Cluster {
     ) -> Result<Image, Error> {
         let failed = |error| Err(Error::Snapshot(error));
         let Some(files) = &self.files else { return failed(SnapshotError::Persistent) };
-        let mut state = session.state()?;
+        // An error in a transaction, in which nothing is to be executed.
+        session.state()?;
         // A copy has a log of its own: each segment costs time at each start.
-        let segments = identity::segments(self.kernel.files(), DATA_DIR).map_err(SnapshotError::Io);
-        if segments.map_err(Error::Snapshot)?.len() > MANY_SEGMENTS {
+        let segments = identity::segments(self.kernel.files(), DATA_DIR)
+            .map_err(|error| Error::Snapshot(SnapshotError::Io(error)))?;
+        if segments.len() > MANY_SEGMENTS {
             // Not everybody may ask for a checkpoint.
             let _ = session.exec("CHECKPOINT");
-            state = session.state()?;
         }
+        drop(segments);
         if usage == Use::ManyTimes {
             // The first statement after others does what they have left to do: it hears of all that they
             // have changed in the catalogues. Not once for each copy.
             let _ = session.exec("SELECT 1");
         }
+        let state = session.state()?;
         let captured =
             self.kernel.capture(&self.postmaster, session.backend_pid(), usage, || files.copy());
         match captured {

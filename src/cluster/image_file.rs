@@ -110,15 +110,17 @@ impl Image {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}-{unique}", std::process::id()));
         let temporary = path.with_file_name(name);
-        let saved = self.write(&temporary, identity).and_then(|()| fs::rename(&temporary, path));
+        let saved = File::create_new(&temporary)
+            .and_then(|file| self.write(file, identity))
+            .and_then(|()| fs::rename(&temporary, path));
         saved.map_err(|source| {
             let _ = fs::remove_file(&temporary);
             SnapshotFileError::Io { path: path.to_owned(), source }
         })
     }
 
-    fn write(&self, path: &Path, identity: &[u8; 32]) -> io::Result<()> {
-        let file = File::create_new(path)?;
+    /// Writes the image to an empty file.
+    pub(crate) fn write(&self, file: File, identity: &[u8; 32]) -> io::Result<()> {
         let mut writer = BufWriter::with_capacity(1 << 20, file);
         writer.write_all(&[0; HEADER])?;
         let mut body = Body { file: writer, hasher: blake3::Hasher::new(), at: HEADER };

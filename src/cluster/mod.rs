@@ -442,10 +442,7 @@ fn write_file(files: &dyn FileSystem, path: &str, contents: &[u8]) -> Result<(),
     let options =
         OpenOptions { write: true, create: true, truncate: true, ..OpenOptions::default() };
     let file = files.open(path, options)?;
-    let mut written = 0;
-    while written < contents.len() {
-        written += file.write_at(&[io::IoSlice::new(&contents[written..])], written as u64)?;
-    }
+    file.write_all_at(contents, 0)?;
     file.sync(false)
 }
 

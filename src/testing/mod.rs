@@ -35,7 +35,6 @@
 #[doc(hidden)]
 pub mod attribute;
 mod error;
-mod file;
 mod key;
 mod migrations;
 mod parameter;
@@ -47,7 +46,6 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 pub use self::error::{MigrationError, TemplateError, TemplateErrorKind};
 pub use self::parameter::{AsyncTestParameter, StartResult, TestParameter};
@@ -55,7 +53,8 @@ pub use self::parameter::{AsyncTestParameter, StartResult, TestParameter};
 use self::key::{FunctionId, Key, Parts};
 use self::migrations::Migration;
 use crate::assets;
-use crate::error::{Error, SnapshotError};
+use crate::error::Error;
+use crate::options::quote;
 use crate::pglite::{Pglite, PgliteBuilder};
 use crate::snapshot::Snapshot;
 
@@ -223,7 +222,7 @@ impl Template {
     fn make(&self, files: &[Migration]) -> Result<Snapshot, TemplateError> {
         let mut db = self.database.clone().open().map_err(TemplateErrorKind::Database)?;
         for name in &self.extensions {
-            let sql = format!("CREATE EXTENSION IF NOT EXISTS \"{}\"", name.replace('"', "\"\""));
+            let sql = format!("CREATE EXTENSION IF NOT EXISTS {}", quote(name, '"'));
             db.exec(&sql)
                 .map_err(|error| TemplateErrorKind::Extension { name: name.clone(), error })?;
         }
@@ -236,7 +235,7 @@ impl Template {
         if let Some(setup) = &self.setup {
             set_up(setup, &mut db)?;
         }
-        capture(&mut db).map_err(|error| TemplateErrorKind::Snapshot(error).into())
+        db.snapshot().map_err(|error| TemplateErrorKind::Snapshot(error).into())
     }
 }
 
@@ -254,20 +253,6 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
     match panic.downcast_ref::<String>() {
         Some(message) => message,
         None => panic.downcast_ref::<&str>().copied().unwrap_or("without a message"),
-    }
-}
-
-/// A snapshot. Sessions that the setup function has closed take a moment to end.
-fn capture(db: &mut Pglite) -> Result<Snapshot, Error> {
-    const PATIENCE: Duration = Duration::from_secs(5);
-    let begin = Instant::now();
-    loop {
-        match db.snapshot() {
-            Err(Error::Snapshot(SnapshotError::Busy { .. })) if begin.elapsed() < PATIENCE => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            result => return result,
-        }
     }
 }
 

@@ -9,7 +9,6 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::error::TemplateError;
-use super::file;
 use super::key::Key;
 use crate::error::{Error, SnapshotError};
 use crate::snapshot::Snapshot;
@@ -28,9 +27,9 @@ pub(super) fn get(key: &Key, directory: Option<&Path>, build: impl FnOnce() -> M
         known.entry(key.contents).or_default().clone()
     };
     let directory = directory.filter(|_| key.is_lasting);
-    slot.get_or_init(|| match (directory, file::FORMAT) {
-        (Some(directory), Some(format)) => Files::new(directory, key).get(&format, build),
-        _ => build(),
+    slot.get_or_init(|| match directory {
+        Some(directory) => Files::new(directory, key).get(&SNAPSHOT, build),
+        None => build(),
     })
     .clone()
 }
@@ -46,11 +45,15 @@ const KEPT: usize = 3;
 const FORGOTTEN: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// How a template is a file.
-pub(super) struct Format<T> {
-    pub(super) save: fn(&T, &Path) -> Result<(), Error>,
+struct Format<T> {
+    /// A file that is there is written over.
+    save: fn(&T, &Path) -> Result<(), Error>,
     /// Refuses what is damaged or of another build.
-    pub(super) load: fn(&Path) -> Result<T, Error>,
+    load: fn(&Path) -> Result<T, Error>,
 }
+
+const SNAPSHOT: Format<Snapshot> =
+    Format { save: |snapshot, path| snapshot.write(path), load: |path| Snapshot::load(path) };
 
 /// What all templates together may take of the disk. Each takes some 20 MB and its rows.
 const LARGEST: u64 = 1 << 30;

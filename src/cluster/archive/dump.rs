@@ -1,6 +1,6 @@
 //! A running cluster's data directory as an archive.
 
-use std::io::{IoSliceMut, Write};
+use std::io::Write;
 use std::sync::Arc;
 
 use super::select::{DataDir, Found, read_error, segment_path};
@@ -182,9 +182,7 @@ fn write_control<W: Write>(dir: DataDir<'_>, writer: &mut Writer<W>) -> Result<(
     let options = OpenOptions { read: true, ..OpenOptions::default() };
     for _ in 0..CONTROL_READS {
         let file = dir.files.open(&dir.at(CONTROL_FILE), options).map_err(failed)?;
-        let mut bytes = vec![0; control::FILE_SIZE];
-        let len = file.read_at(&mut [IoSliceMut::new(&mut bytes)], 0).map_err(failed)?;
-        bytes.truncate(len);
+        let bytes = file.read_first(control::FILE_SIZE).map_err(failed)?;
         if control::is_whole(&bytes) {
             return writer.bytes(CONTROL_FILE, &bytes);
         }

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::HashSet;
-use std::io::{self, IoSlice, IoSliceMut, Read};
+use std::io::{self, Read};
 use std::rc::Rc;
 
 use tar::{Archive, EntryType, PaxExtensions};
@@ -316,7 +316,7 @@ impl Loader<'_> {
             let bytes = &buffer[..read];
             crc = crc32c::crc32c_append(crc, bytes);
             if let Some(file) = file {
-                write_all(file, bytes, at).map_err(|errno| write_error(path, errno))?;
+                file.write_all_at(bytes, at).map_err(|errno| write_error(path, errno))?;
             }
             at += read as u64;
         }
@@ -443,19 +443,8 @@ fn write_error(path: &str, errno: Errno) -> LoadError {
     }
 }
 
-fn write_all(file: &dyn File, bytes: &[u8], at: u64) -> FsResult<()> {
-    let mut written = 0;
-    while written < bytes.len() {
-        written += file.write_at(&[IoSlice::new(&bytes[written..])], at + written as u64)?;
-    }
-    Ok(())
-}
-
 /// A small file; of a larger one its beginning.
 pub(super) fn read(files: &dyn FileSystem, path: &str) -> FsResult<Vec<u8>> {
     let file = files.open(path, OpenOptions { read: true, ..OpenOptions::default() })?;
-    let mut bytes = vec![0; control::FILE_SIZE + 1];
-    let len = file.read_at(&mut [IoSliceMut::new(&mut bytes)], 0)?;
-    bytes.truncate(len);
-    Ok(bytes)
+    file.read_first(control::FILE_SIZE + 1)
 }

@@ -1,6 +1,6 @@
 //! Copying whole trees between file systems.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSliceMut;
 
 use super::{FileKind, FileSystem, FsResult, OpenOptions};
 use crate::kernel::errno::Errno;
@@ -58,11 +58,7 @@ fn copy_file(copy: &Copy<'_>, path: &str, buffer: &mut [u8]) -> FsResult<()> {
         if read == 0 {
             return Ok(());
         }
-        let mut written = 0;
-        while written < read {
-            let rest = IoSlice::new(&buffer[written..read]);
-            written += target.write_at(&[rest], offset + written as u64)?;
-        }
+        target.write_all_at(&buffer[..read], offset)?;
         offset += read as u64;
     }
 }

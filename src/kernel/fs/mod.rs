@@ -102,6 +102,28 @@ pub(crate) trait File: Debug + Send + Sync {
     fn read_at(&self, buffers: &mut [IoSliceMut<'_>], offset: u64) -> FsResult<usize>;
     /// Writes at `offset`, growing the file; bytes between its end and `offset` read as zero.
     fn write_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> FsResult<usize>;
+    /// The first `len` bytes, or all there are.
+    fn read_first(&self, len: usize) -> FsResult<Vec<u8>> {
+        let mut bytes = vec![0; len];
+        let mut filled = 0;
+        while filled < len {
+            match self.read_at(&mut [IoSliceMut::new(&mut bytes[filled..])], filled as u64)? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+    /// Writes all of the bytes at `offset`.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> FsResult<()> {
+        let mut written = 0;
+        while written < bytes.len() {
+            written +=
+                self.write_at(&[IoSlice::new(&bytes[written..])], offset + written as u64)?;
+        }
+        Ok(())
+    }
     /// Writes at the end of the file, atomically against other appends; returns the bytes written
     /// and the position after them.
     fn append(&self, buffers: &[IoSlice<'_>]) -> FsResult<(usize, u64)>;

@@ -1,6 +1,5 @@
 //! Trees from archives, and entries for archives from trees.
 
-use std::io::IoSliceMut;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -67,8 +66,5 @@ fn read_file(fs: &dyn FileSystem, path: &str) -> FsResult<Vec<u8>> {
     let options = OpenOptions { read: true, no_follow: true, ..OpenOptions::default() };
     let file = fs.open(path, options)?;
     let len = usize::try_from(file.metadata()?.len).map_err(|_| Errno::FBIG)?;
-    let mut bytes = vec![0; len];
-    let read = file.read_at(&mut [IoSliceMut::new(&mut bytes)], 0)?;
-    bytes.truncate(read);
-    Ok(bytes)
+    file.read_first(len)
 }
