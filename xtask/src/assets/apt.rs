@@ -63,6 +63,19 @@ impl Apt {
         }
     }
 
+    /// The directories of Debian's archive that have a source package's files, on the mirror in use.
+    pub(crate) fn pools(&self, build: &Build, name: &str) -> Result<Vec<String>> {
+        let mirror = match self {
+            Apt::Root(_) => mirror(&build.paths.root().join("etc/apt"))?,
+            Apt::Host(_) => mirror(Path::new("/etc/apt"))?,
+        };
+        let prefix = pool_prefix(name);
+        Ok(vec![
+            format!("{mirror}/pool/main/{prefix}/{name}"),
+            format!("{mirror}-security/pool/updates/main/{prefix}/{name}"),
+        ])
+    }
+
     /// The directory for downloads of `name`: from here, and as [`script`](Apt::script) sees it.
     pub(crate) fn downloads(&self, build: &Build, name: &str) -> (PathBuf, PathBuf) {
         let path = format!("downloads/{name}");
@@ -95,6 +108,11 @@ fn lines(kind: &str, mirror: &str, options: &str) -> String {
     .collect()
 }
 
+/// By Debian's convention: the first letter, of a library the first four.
+fn pool_prefix(name: &str) -> &str {
+    name.get(..if name.starts_with("lib") { 4 } else { 1 }).unwrap_or(name)
+}
+
 /// The mirror that this machine's apt uses, in either of apt's formats.
 fn mirror(etc: &Path) -> Result<String> {
     let mut files = vec![etc.join("sources.list")];
@@ -125,6 +143,12 @@ fn mirror_in(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_in_the_pool() {
+        assert_eq!(pool_prefix("postgresql-17"), "p");
+        assert_eq!(pool_prefix("libzstd"), "libz");
+    }
 
     #[test]
     fn the_mirror_of_both_formats() {

@@ -32,7 +32,21 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     let mut pinned = Vec::new();
     for (name, series) in SOURCES {
         if update {
-            pinned.push(newest(build, &apt, log, name, series)?);
+            let source = match newest(build, &apt, log, name, series)? {
+                Some(source) => source,
+                None => {
+                    let source = build.lock.source(name)?;
+                    if !is_here(build, source)? {
+                        fetch(build, &apt, log, source)?;
+                    }
+                    println!(
+                        "           {name}: the mirror has nothing newer than {}",
+                        source.version
+                    );
+                    source.clone()
+                }
+            };
+            pinned.push(source);
         } else {
             let source = build.lock.source(name)?;
             if !is_here(build, source)? {
@@ -76,32 +90,69 @@ fn fetch(build: &Build, apt: &Apt, log: &mut Log, source: &Source) -> Result<()>
         .into_iter()
         .filter(|v| upstream(v) == source.version)
         .collect();
-    if revisions.is_empty() {
-        bail!(
+    for version in &revisions {
+        if let Some(file) = download(build, apt, log, &source.name, version)? {
+            return keep(build, &file, source);
+        }
+    }
+    // The index has only the newest version, and has that before the mirror does; an older one stays in the
+    // mirror's pool for a while.
+    match download_from_pool(build, apt, log, source)? {
+        Some(file) => keep(build, &file, source),
+        None => bail!(
             "the mirror has no source of {} {}; pin what it has with `cargo xtask assets build --update-lock`",
             source.name,
             source.version
-        );
+        ),
     }
-    for version in &revisions {
-        if let Some(file) = download(build, apt, log, &source.name, version)? {
-            let found = hash::sha256(&file)?;
-            if found != source.sha256 {
-                bail!(
-                    "{} has sha256 {found}, but {} pins {}",
-                    source.file,
-                    super::lock::FILE,
-                    source.sha256
-                );
-            }
-            return hash::copy(&file, &tarball(&build.paths, source));
-        }
-    }
-    bail!("cannot download the source of {} {}: see the log", source.name, source.version)
 }
 
-/// The newest version of a series that the mirror really has.
-fn newest(build: &Build, apt: &Apt, log: &mut Log, name: &str, series: &str) -> Result<Source> {
+/// Checks a download against the lock, and puts it where the build looks for it.
+fn keep(build: &Build, file: &Path, source: &Source) -> Result<()> {
+    let found = hash::sha256(file)?;
+    if found != source.sha256 {
+        bail!(
+            "{} has sha256 {found}, but {} pins {}",
+            source.file,
+            super::lock::FILE,
+            source.sha256
+        );
+    }
+    hash::copy(file, &tarball(&build.paths, source))
+}
+
+/// Looks for a tarball where Debian's archive keeps files of that name.
+fn download_from_pool(
+    build: &Build,
+    apt: &Apt,
+    log: &mut Log,
+    source: &Source,
+) -> Result<Option<PathBuf>> {
+    let (dir, seen_as) = apt.downloads(build, &source.name);
+    hash::empty_dir(&dir)?;
+    for pool in apt.pools(build, &source.name)? {
+        let script = format!(
+            "cd {}; /usr/lib/apt/apt-helper download-file {} {} SHA256:{}",
+            quote(&seen_as.to_string_lossy()),
+            quote(&format!("{pool}/{}", source.file)),
+            quote(&source.file),
+            source.sha256
+        );
+        if log.run(&mut apt.script(&script)).is_ok() {
+            return Ok(Some(dir.join(&source.file)));
+        }
+    }
+    Ok(None)
+}
+
+/// The newest version of a series that the mirror's index names and the mirror really has.
+fn newest(
+    build: &Build,
+    apt: &Apt,
+    log: &mut Log,
+    name: &str,
+    series: &str,
+) -> Result<Option<Source>> {
     for version in
         versions(apt, log, name)?.iter().filter(|version| upstream(version).starts_with(series))
     {
@@ -118,9 +169,9 @@ fn newest(build: &Build, apt: &Apt, log: &mut Log, name: &str, series: &str) -> 
             sha256: hash::sha256(&path)?,
         };
         hash::copy(&path, &tarball(&build.paths, &source))?;
-        return Ok(source);
+        return Ok(Some(source));
     }
-    bail!("the mirror has no source of {name} {series}*")
+    Ok(None)
 }
 
 /// Debian's versions of a source package, newest first.
