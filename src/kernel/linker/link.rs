@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use wasmer::{
-    AsStoreMut, Engine, Extern, ExternType, Function, Global, Instance, Module, Value,
+    AsStoreMut, Engine, Extern, Function, Global, Instance, Module, Value,
 };
 
 use super::core::{CoreInstance, Kind};
