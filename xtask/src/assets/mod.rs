@@ -14,6 +14,7 @@ mod flags;
 mod hash;
 mod image;
 mod initdb;
+mod libraries;
 mod link;
 mod lock;
 mod manifest;
@@ -67,6 +68,12 @@ const STEPS: &[Step] = &[
         run: sysroot::run,
     },
     Step { name: "shim", what: "our C, as a library", key: shim::key, run: shim::run },
+    Step {
+        name: "libraries",
+        what: "C libraries of the core",
+        key: libraries::key,
+        run: libraries::run,
+    },
     Step {
         name: "tree",
         what: "PostgreSQL's source with our patches",
