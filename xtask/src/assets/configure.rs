@@ -10,6 +10,7 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
     let work = |path: &str| build.paths.work(path);
     let mut key = Key::new("configure")
         .text("sysroot", &super::sysroot::key(build)?.finish())
+        .text("libraries", &super::libraries::key(build)?.finish())
         .text("tools", &build.lock.tools_text())
         .text("script", &script())
         .text("compiler", &flags::compiler_script())
@@ -43,6 +44,7 @@ fn script() -> String {
         export CC={cc} CFLAGS={optimize} AR=llvm-ar-22 RANLIB=llvm-ranlib-22 NM=llvm-nm-22 LD=wasm-ld-22
         {program_link}
         export {cache}
+        export {libraries}
         {WORK}/pg/configure --prefix={prefix} {options}
         # configure knows two kinds of semaphores and of shared memory; ours are neither.
         ln -sf {WORK}/pg/src/backend/port/wasix_sema.c src/backend/port/pg_sema.c
@@ -50,6 +52,7 @@ fn script() -> String {
         program_link = program_link(),
         cc = flags::CC,
         optimize = flags::OPTIMIZE,
+        libraries = flags::CONFIGURE_LIBRARIES,
         cache = flags::CONFIGURE_CACHE.join(" "),
         prefix = flags::PREFIX,
         options = flags::CONFIGURE.join(" "),

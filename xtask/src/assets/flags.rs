@@ -36,13 +36,23 @@ pub(crate) const LIBRARIES: &[&str] = &[
     "-lm",
 ];
 
+/// The step `libraries` puts them where the compiler looks. configure asks pkg-config for two of them, unless it is told
+/// the answer; an empty one does not count.
+pub(crate) const CONFIGURE_LIBRARIES: &str =
+    "LZ4_CFLAGS=' ' LZ4_LIBS=-llz4 ZSTD_CFLAGS=' ' ZSTD_LIBS=-lzstd";
+
+/// What PostgreSQL itself compresses with.
+pub(crate) const CORE_LIBRARIES: &[&str] = &["-lz", "-llz4", "-lzstd"];
+
 /// `configure`'s options.
 pub(crate) const CONFIGURE: &[&str] = &[
     "--host=wasm32-unknown-wasi",
     "--with-template=wasix",
     "--without-readline",
     "--without-icu",
-    "--without-zlib",
+    "--with-zlib",
+    "--with-lz4",
+    "--with-zstd",
     "--disable-largefile",
     // Objects that depend on a changed header are made again.
     "--enable-depend",
@@ -92,7 +102,8 @@ pub(crate) const STRIP: &[&str] =
 pub(crate) fn compiler_script() -> String {
     format!(
         "#!/bin/sh\nexec clang-22 --target={TARGET} --sysroot={WORK}/sysroot --no-wasm-opt -Wno-unused-command-line-argument {} \
-         -ffile-prefix-map={WORK}/obj/../pg/= -ffile-prefix-map={WORK}/= -isystem {WORK}/wasix/include \"$@\" ${{PROGRAM_LINK:-}}\n",
+         -ffile-prefix-map={WORK}/obj/../pg/= -ffile-prefix-map={WORK}/= -isystem {WORK}/wasix/include \
+         -isystem {WORK}/libraries/include -L{WORK}/libraries/lib \"$@\" ${{PROGRAM_LINK:-}}\n",
         COMPILE.join(" ")
     )
 }

@@ -78,7 +78,7 @@ fn script() -> String {
         cd {WORK}/obj/src/backend
         # Objects, not the library: the entry points are referred to by nobody.
         {cc} {optimize} -o {WORK}/link/linked.wasm $(cat {WORK}/{OBJECTS}) {modules} {WORK}/{LIBPQ} \
-            {WORK}/shim/*.o {WORK}/shim/setjmp.obj {link} {exports} {libraries} \
+            {WORK}/shim/*.o {WORK}/shim/setjmp.obj {link} {exports} {core_libraries} {libraries} \
             -Wl,--allow-undefined-file={WORK}/link/late
         cd {WORK}/link
         wasm-as --all-features {WORK}/wasix/longjmp/longjmp.wat -o longjmp.wasm
@@ -88,6 +88,7 @@ fn script() -> String {
         cc = flags::CC,
         optimize = flags::OPTIMIZE,
         link = flags::LINK.join(" "),
+        core_libraries = flags::CORE_LIBRARIES.join(" "),
         libraries = flags::LIBRARIES.join(" "),
         opt = flags::WASM_OPT.join(" "),
         strip = flags::STRIP.join(" "),

@@ -28,6 +28,7 @@ const INPUTS: &[&str] = &[
     "xtask/src/assets/configure.rs",
     "xtask/src/assets/flags.rs",
     "xtask/src/assets/initdb.rs",
+    "xtask/src/assets/libraries.rs",
     "xtask/src/assets/link.rs",
     "xtask/src/assets/pack.rs",
     "xtask/src/assets/share.rs",

@@ -13,6 +13,7 @@ mod flags;
 mod hash;
 mod image;
 mod initdb;
+mod libraries;
 mod link;
 mod lock;
 mod manifest;
@@ -65,6 +66,12 @@ const STEPS: &[Step] = &[
         run: sysroot::run,
     },
     Step { name: "shim", what: "our C, as a library", key: shim::key, run: shim::run },
+    Step {
+        name: "libraries",
+        what: "C libraries of the core",
+        key: libraries::key,
+        run: libraries::run,
+    },
     Step {
         name: "tree",
         what: "PostgreSQL's source with our patches",

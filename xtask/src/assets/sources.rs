@@ -14,8 +14,13 @@ use crate::process::Log;
 pub(crate) const POSTGRES: &str = "postgresql-17";
 pub(crate) const MUSL: &str = "musl";
 
+pub(crate) const ZLIB: &str = "zlib";
+pub(crate) const LZ4: &str = "lz4";
+pub(crate) const ZSTD: &str = "libzstd";
+
 /// Source packages, and the upstream series that `--update-lock` stays in.
-const SOURCES: &[(&str, &str)] = &[(POSTGRES, "17."), (MUSL, "1.2.")];
+const SOURCES: &[(&str, &str)] =
+    &[(POSTGRES, "17."), (MUSL, "1.2."), (ZLIB, "1."), (LZ4, "1."), (ZSTD, "1.")];
 
 pub(crate) fn key(build: &Build) -> Result<Key> {
     let mut key = Key::new("sources");
