@@ -42,6 +42,10 @@ pub(crate) struct Options {
     pub(crate) locale: Option<String>,
     pub(crate) settings: Vec<(String, String)>,
     pub(crate) mounts: Vec<HostMount>,
+    /// Modules that are loaded at the start.
+    pub(crate) preload: Vec<String>,
+    /// Directories of extensions, beside those that are packed.
+    pub(crate) extension_dirs: Vec<PathBuf>,
     /// Whether a temporary database may begin from an image.
     pub(crate) instant: bool,
 }
@@ -58,6 +62,8 @@ impl Default for Options {
             locale: None,
             settings: Vec::new(),
             mounts: Vec::new(),
+            preload: Vec::new(),
+            extension_dirs: Vec::new(),
             instant: true,
         }
     }
@@ -106,6 +112,47 @@ macro_rules! option_methods {
         /// set.
         pub fn config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
             self.options.settings.push((name.into(), value.into()));
+            self
+        }
+
+        /// Has PostgreSQL load these modules when it starts (`shared_preload_libraries`), as some extensions
+        /// ask for: `pg_stat_statements` and `auto_explain` of those that come with the library.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use pglite_oxide::Pglite;
+        ///
+        /// # fn main() -> Result<(), pglite_oxide::Error> {
+        /// let mut db = Pglite::builder().preload(["pg_stat_statements"]).open()?;
+        /// db.exec("CREATE EXTENSION pg_stat_statements")?;
+        /// db.exec("SELECT 1")?;
+        /// let calls: i64 = db
+        ///     .query_one("SELECT sum(calls)::int8 FROM pg_stat_statements", &[])?
+        ///     .get(0);
+        /// assert!(calls > 0);
+        /// # Ok(())
+        /// # }
+        /// ```
+        pub fn preload(mut self, modules: impl IntoIterator<Item = impl Into<String>>) -> Self {
+            self.options.preload.extend(modules.into_iter().map(Into::into));
+            self
+        }
+
+        /// Adds the extensions in a directory to those that PostgreSQL has: modules in `lib/*.so`, control files
+        /// and scripts in `share/extension`, dictionaries in `share/tsearch_data`. What has the name of something
+        /// that is there already takes its place.
+        ///
+        /// **A module is native code that runs in this process**: its file is checked against the hash in it, and it
+        /// must have been built for this very core, but what it does is up to who has built it. Name directories
+        /// only that you would run programs from.
+        ///
+        /// # Errors
+        ///
+        /// Opening fails with [`Error::Assets`](crate::Error::Assets) if there is no extension in the directory, or a
+        /// module's file is damaged. A module of another core is an error when it is loaded.
+        pub fn extension_dir(mut self, path: impl AsRef<std::path::Path>) -> Self {
+            self.options.extension_dirs.push(path.as_ref().to_owned());
             self
         }
 
@@ -234,6 +281,10 @@ impl Options {
             }
         })
         .map_err(Error::Assets)?;
+        let runtime = match self.extension_dirs.as_slice() {
+            [] => runtime,
+            dirs => runtime.with_extensions(dirs).map_err(Error::Assets)?,
+        };
         let Some(kind) = kind else {
             let origin = archive.map_or(Origin::Template, Origin::Archive);
             return self.start(server, runtime, origin);
@@ -278,13 +329,16 @@ impl Options {
             encoding: self.encoding.clone(),
             locale: self.locale.clone(),
             settings: self.settings(server),
+            extension_dirs: self.extension_dirs.clone(),
             memory_limit: self.memory_limit,
             password: server.password.is_some(),
         })
     }
 
     fn settings(&self, server: &ServerStart) -> Vec<(String, String)> {
-        server.settings.iter().chain(&self.settings).cloned().collect()
+        let preload = (!self.preload.is_empty())
+            .then(|| (PRELOAD.to_owned(), self.preload.join(",")));
+        server.settings.iter().chain(&self.settings).cloned().chain(preload).collect()
     }
 
     fn access(&self) -> Access {
@@ -378,6 +432,12 @@ impl Options {
         for (name, value) in &self.settings {
             check_setting(name, value).map_err(Error::Config)?;
         }
+        if !self.preload.is_empty() && self.settings.iter().any(|(name, _)| name == PRELOAD) {
+            return Err(conflict("what `preload` names is also set by `config`"));
+        }
+        for module in &self.preload {
+            check_module_name(module).map_err(Error::Config)?;
+        }
         for mount in &self.mounts {
             check_mount_point(&mount.guest).map_err(Error::Config)?;
         }
@@ -446,6 +506,22 @@ fn set_password(session: &mut Session, password: &str) -> Result<(), Error> {
 /// As a literal (`'`) or an identifier (`"`) of SQL.
 pub(crate) fn quote(text: &str, quote: char) -> String {
     format!("{quote}{}{quote}", text.replace(quote, &format!("{quote}{quote}")))
+}
+
+/// The setting behind `preload`.
+const PRELOAD: &str = "shared_preload_libraries";
+
+/// PostgreSQL takes a list of names, in which others would have to be quoted.
+fn check_module_name(name: &str) -> Result<(), ConfigError> {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    match !name.is_empty() && name.bytes().all(valid) {
+        true => Ok(()),
+        false => Err(ConfigError::InvalidValue {
+            name: PRELOAD.into(),
+            value: name.into(),
+            reason: "a module's name has letters, digits, underscores and hyphens".into(),
+        }),
+    }
 }
 
 const OWN_SOCKETS: &str = "the library opens the sockets: see `PgliteServer`";

@@ -2,6 +2,7 @@
 //! for those without any option not at all: their image is packed into the crate.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use lru::LruCache;
@@ -21,6 +22,7 @@ pub(crate) struct Kind {
     pub(crate) encoding: Option<String>,
     pub(crate) locale: Option<String>,
     pub(crate) settings: Vec<(String, String)>,
+    pub(crate) extension_dirs: Vec<PathBuf>,
     pub(crate) memory_limit: Option<u64>,
     /// Clients from outside of this program need one.
     pub(crate) password: bool,

@@ -1,11 +1,18 @@
 /*
- * dlopen() for the modules that are linked into the main module: plpgsql and the snowball dictionaries
- * are hot, and code in a side module runs up to twice as slow; encoding conversions are needed by any
- * session that asks for another encoding, and the two of replication by any database that takes part in it.
+ * dlopen().
+ *
+ * Some modules are linked into the main module: plpgsql and the snowball dictionaries are hot, and code in a
+ * side module runs up to twice as slow; encoding conversions are needed by any session that asks for another
+ * encoding, and the two of replication by any database that takes part in it. All others are side modules,
+ * which the kernel links (src/kernel/linker). It never calls into the guest for that: the memory of a module
+ * is allocated here, and its initialisers are called from here.
  */
 #include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include "conversions.h"
+#include "pglite.h"
 
 typedef struct Symbol
 {
@@ -43,10 +50,24 @@ SYMBOLS
 static const Symbol symbols[] = {SYMBOLS};
 #undef SYMBOL
 
-static const char *last_error;
+/* A handle of the kernel's is a small number, one of a linked-in module the address of its name. */
+#define MAX_SIDE_MODULES 1024
 
-void *
-dlopen(const char *path, int flags)
+static const char *last_error;
+static char kernel_error[1024];
+
+static void
+take_kernel_error(void)
+{
+	int32_t		len = k_dl_message(kernel_error, sizeof(kernel_error) - 1);
+
+	kernel_error[len > 0 ? len : 0] = '\0';
+	last_error = kernel_error;
+}
+
+/* The name of a linked-in module, or NULL. */
+static const char *
+linked_in(const char *path)
 {
 	const char *base = strrchr(path, '/');
 
@@ -56,17 +77,67 @@ dlopen(const char *path, int flags)
 		const char *module = symbols[i].module;
 		size_t		len = strlen(module);
 
-		/* The handle is the module's name. */
-		if (strncmp(base, module, len) == 0 && (base[len] == '.' || base[len] == '\0'))
-			return (void *) module;
+		if (strncmp(base, module, len) == 0 && (strcmp(base + len, ".so") == 0 || base[len] == '\0'))
+			return module;
 	}
-	last_error = "this build has no such module";
 	return NULL;
+}
+
+static void *
+open_side_module(const char *path)
+{
+	struct pgl_side_module module;
+	void	   *memory;
+	void		(*initialise[2]) (void) = {NULL, NULL};
+
+	if (k_dl_open(path, strlen(path), &module) != 0)
+	{
+		take_kernel_error();
+		return NULL;
+	}
+	if (module.is_loaded)
+		return (void *) module.handle;
+	/* Its data begin as zeros. What fails here is not given back: as much is lost as the module has. */
+	memory = aligned_alloc(module.align, module.size);
+	if (!memory)
+	{
+		last_error = "out of memory";
+		return NULL;
+	}
+	memset(memory, 0, module.size);
+	if (k_dl_link(module.handle, memory, initialise) != 0)
+	{
+		take_kernel_error();
+		free(memory);
+		return NULL;
+	}
+	/* Addresses in its data, then what C++ and attributes ask for. */
+	for (int i = 0; i < 2; i++)
+		if (initialise[i])
+			initialise[i] ();
+	return (void *) module.handle;
+}
+
+void *
+dlopen(const char *path, int flags)
+{
+	const char *module = linked_in(path);
+
+	return module ? (void *) module : open_side_module(path);
 }
 
 void *
 dlsym(void *restrict handle, const char *restrict name)
 {
+	if ((uintptr_t) handle <= MAX_SIDE_MODULES)
+	{
+		void	   *address;
+
+		if (k_dl_symbol((int32_t) (uintptr_t) handle, name, strlen(name), &address) == 0)
+			return address;
+		take_kernel_error();
+		return NULL;
+	}
 	for (unsigned i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++)
 		if (strcmp(symbols[i].module, handle) == 0 && strcmp(symbols[i].name, name) == 0)
 			return (void *) symbols[i].address;
@@ -74,6 +145,7 @@ dlsym(void *restrict handle, const char *restrict name)
 	return NULL;
 }
 
+/* PostgreSQL closes only what turns out to be no module of its own: that stays, as it may have been opened before. */
 int
 dlclose(void *handle)
 {
@@ -87,4 +159,11 @@ dlerror(void)
 
 	last_error = NULL;
 	return (char *) error;
+}
+
+/* For side modules, in which errno itself cannot be: it belongs to a thread. */
+int *
+pgl_errno(void)
+{
+	return &errno;
 }

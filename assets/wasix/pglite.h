@@ -77,6 +77,25 @@ PGLITE(resolve_name) extern int32_t k_resolve_name(const char *name, uint32_t le
 /* A subscription of poll_oneoff beside WASI's, laid out as fd_read's: the peer will send nothing more. */
 #define PGL_EVENTTYPE_FD_CLOSED 3
 
+/* ---- side modules: src/kernel/linker ---- */
+
+struct pgl_side_module
+{
+	int32_t		handle;			/* from 1 on */
+	uint32_t	size;			/* bytes of memory that it needs */
+	uint32_t	align;			/* of those, a power of two */
+	int32_t		is_loaded;		/* nothing is left to do */
+};
+
+/* Finds a module by its path in the guest's tree. After an error of this or the next two, k_dl_message says more. */
+PGLITE(dl_open) extern int32_t k_dl_open(const char *path, uint32_t len, struct pgl_side_module *module);
+/* Links it at this memory, which is zeroed; what is to be called then, in this order, each possibly NULL. */
+PGLITE(dl_link) extern int32_t k_dl_link(int32_t handle, void *memory, void (*initialise[2]) (void));
+/* The address of an exported function or variable. */
+PGLITE(dl_symbol) extern int32_t k_dl_symbol(int32_t handle, const char *name, uint32_t len, void **address);
+/* The text of the last error: as much of it as there is room for, and how much that is. */
+PGLITE(dl_message) extern int32_t k_dl_message(char *buffer, uint32_t size);
+
 /* TLS: include/pgl_tls.h, which Postgres' sources include too. */
 
 /* ---- the shim's own ---- */

@@ -126,7 +126,7 @@ impl CacheDir {
         if let Some((path, _)) = self.cached(asset)? {
             return Ok(UnpackedFile { path, _memory: None });
         }
-        memory_file(asset, &decompress(asset)?)
+        memory_file(asset.name, &decompress(asset)?)
     }
 
     /// The asset's file in the cache, made if need be; `None` if there can be no cache.
@@ -250,9 +250,9 @@ fn decompress(asset: &Asset) -> Result<Vec<u8>, AssetsError> {
 
 /// A file that exists in memory only and is reached through `/proc`.
 #[cfg(target_os = "linux")]
-fn memory_file(asset: &Asset, bytes: &[u8]) -> Result<UnpackedFile, AssetsError> {
+pub(super) fn memory_file(name: &str, bytes: &[u8]) -> Result<UnpackedFile, AssetsError> {
     use std::os::fd::AsRawFd;
-    let file = crate::kernel::memory_file(asset.name).map_err(io_error(Path::new(asset.name)))?;
+    let file = crate::kernel::memory_file(name).map_err(io_error(Path::new(name)))?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
     (&file).write_all(bytes).map_err(io_error(&path))?;
     Ok(UnpackedFile { path, _memory: Some(file) })

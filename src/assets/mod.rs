@@ -1,6 +1,7 @@
 //! The PostgreSQL runtime that is packed into the crate: unpacked, checked and loaded once per process.
 
 mod cache;
+mod extensions;
 
 pub(crate) use self::cache::directory as cache_directory;
 
@@ -15,6 +16,7 @@ use self::cache::Asset;
 pub(crate) use self::cache::{CacheDir, Unpacked, map_file};
 use crate::error::AssetsError;
 use crate::kernel::features::features;
+use crate::kernel::linker::Library;
 use crate::kernel::fs::Tree;
 
 /// PostgreSQL's major version, as `PG_VERSION` in a data directory has it.
@@ -26,8 +28,10 @@ pub(crate) struct Runtime {
     pub(crate) module: Module,
     /// The installation tree: `/pglite` of the guest.
     pub(crate) installation: Tree,
-    cache: CacheDir,
-    template: OnceLock<Tree>,
+    /// The modules that PostgreSQL can load; each has a file in the installation.
+    pub(crate) library: Library,
+    cache: Arc<CacheDir>,
+    template: Arc<OnceLock<Tree>>,
 }
 
 static RUNTIME: OnceLock<Arc<Runtime>> = OnceLock::new();
@@ -56,10 +60,13 @@ impl Runtime {
         beside: impl FnOnce(&CacheDir) + Send,
     ) -> Result<Runtime, AssetsError> {
         let packed = packed()?;
-        let cache = CacheDir::new(cache, packed.all());
+        let cache = Arc::new(CacheDir::new(cache, packed.all()));
         let Packed { code, installation, .. } = packed;
         let others = || {
-            let installation = tree(&cache, &installation);
+            let installation = tree(&cache, &installation).and_then(|installation| {
+                let library = extensions::packed(&cache, &installation)?;
+                Ok((installation, library))
+            });
             beside(&cache);
             installation
         };
@@ -78,13 +85,24 @@ impl Runtime {
             (module, installation)
         });
         let (engine, module) = module?;
-        Ok(Runtime {
-            engine,
-            module,
-            installation: installation?,
-            cache,
-            template: OnceLock::new(),
-        })
+        let (installation, library) = installation?;
+        Ok(Runtime { engine, module, installation, library, cache, template: Arc::default() })
+    }
+
+    /// The same, with what is in these directories of extensions.
+    pub(crate) fn with_extensions(&self, dirs: &[PathBuf]) -> Result<Arc<Runtime>, AssetsError> {
+        let mut runtime = Runtime {
+            engine: self.engine.clone(),
+            module: self.module.clone(),
+            installation: self.installation.clone_tree(),
+            library: self.library.clone(),
+            cache: self.cache.clone(),
+            template: self.template.clone(),
+        };
+        for dir in dirs {
+            extensions::add_directory(dir, &runtime.installation, &mut runtime.library)?;
+        }
+        Ok(Arc::new(runtime))
     }
 
     /// A freshly made data directory.
@@ -120,15 +138,19 @@ pub(crate) fn identity() -> Result<[u8; 32], AssetsError> {
 fn load_module(cache: &CacheDir, code: &Asset) -> Result<(Engine, Module), AssetsError> {
     let engine: Engine = EngineBuilder::headless().set_features(Some(features())).engine().into();
     let file = cache.unpack_to_file(code)?;
-    // SAFETY: the bytes are the crate's own: their hash was compared just now with the one that was
-    // compiled in, and nobody but the owner of the cache can change them in between.
-    #[allow(unsafe_code, reason = "loading native code; the bytes are known")]
-    let module = unsafe { Module::deserialize_from_file(&engine, file.path()) };
-    let module = module.map_err(|error| AssetsError::Load {
-        asset: code.name.into(),
-        reason: error.to_string(),
-    })?;
+    let module = load_code(&engine, file.path())
+        .map_err(|reason| AssetsError::Load { asset: code.name.into(), reason })?;
     Ok((engine, module))
+}
+
+/// Maps native code. Who calls this has just compared its hash: with the one that is compiled in, or, if it is in a
+/// directory of the user's choice, with the one that came with it.
+fn load_code(engine: &Engine, path: &Path) -> Result<Module, String> {
+    // SAFETY: what was compared is what our compiler has made, by the word of the crate or of who chose the
+    // directory; and nobody but the owner of the file can change it in between.
+    #[allow(unsafe_code, reason = "loading native code; the bytes are known")]
+    let module = unsafe { Module::deserialize_from_file(engine, path) };
+    module.map_err(|error| error.to_string())
 }
 
 fn tree(cache: &CacheDir, asset: &Asset) -> Result<Tree, AssetsError> {
@@ -150,7 +172,8 @@ struct Packed {
 
 impl Packed {
     fn all(&self) -> Vec<Asset> {
-        [self.code, self.installation, self.template].into_iter().chain(self.image).collect()
+        let parts = [self.code, self.installation, self.template].into_iter().chain(self.image);
+        parts.chain(extensions::assets()).collect()
     }
 }
 

@@ -143,6 +143,7 @@ impl Cluster {
         let restored = Kernel::restore(
             &runtime.engine,
             &runtime.module,
+            &runtime.library,
             namespace,
             super::environment(),
             &image.processes,

@@ -79,6 +79,7 @@ errnos! {
     NOBUFS = 42 / ENOBUFS;
     NODEV = 43 / ENODEV;
     NOENT = 44 / ENOENT;
+    NOEXEC = 45 / ENOEXEC;
     NOMEM = 48 / ENOMEM;
     NOPROTOOPT = 50 / ENOPROTOOPT;
     NOSPC = 51 / ENOSPC;

@@ -13,6 +13,7 @@ pub(crate) mod features;
 mod fork;
 pub(crate) mod fs;
 mod image;
+pub(crate) mod linker;
 mod listener;
 mod memory;
 mod page_map;
@@ -44,6 +45,7 @@ pub(crate) use self::park::{CaptureError, ClusterImage, ClusterRecord, CopyFacts
 use self::console::{Console, LineSink};
 use self::descriptor::{Descriptors, Kind, Open};
 use self::fs::{FileSystem, OpenOptions};
+use self::linker::Library;
 use self::listener::Listeners;
 use self::process::{Process, WaitStatus};
 use self::process_table::ProcessTable;
@@ -60,6 +62,8 @@ pub(crate) struct Kernel {
     module: Module,
     /// The module's global that must not be inherited, see `process::restore_globals`.
     exception_global: Option<usize>,
+    /// Modules that processes can load.
+    library: Library,
     files: Arc<dyn FileSystem>,
     environment: Vec<String>,
     started: Instant,
@@ -92,15 +96,17 @@ impl Kernel {
     pub(crate) fn new(
         engine: &Engine,
         module: &Module,
+        library: &Library,
         files: Arc<dyn FileSystem>,
         environment: Vec<String>,
     ) -> Arc<Kernel> {
-        Arc::new(Kernel::make(engine, module, files, environment))
+        Arc::new(Kernel::make(engine, module, library, files, environment))
     }
 
     fn make(
         engine: &Engine,
         module: &Module,
+        library: &Library,
         files: Arc<dyn FileSystem>,
         environment: Vec<String>,
     ) -> Kernel {
@@ -113,6 +119,7 @@ impl Kernel {
             engine: engine.clone(),
             module: module.clone(),
             exception_global,
+            library: library.clone(),
             files,
             environment,
             started: Instant::now(),

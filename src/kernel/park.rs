@@ -32,6 +32,7 @@ use super::descriptor::{Descriptors, Kind, Local, Open};
 use super::errno::Errno;
 use super::fs::{FileKind, FileSystem, OpenOptions};
 use super::image::{Base, MemoryImage, Use};
+use super::linker::{Library, Linker, Load};
 use super::memory::Region;
 use super::process::{self, Context, Process, signal};
 use super::socket::{Connection, Peer};
@@ -59,6 +60,7 @@ pub(crate) struct ProcessImage {
     len: usize,
     pub(super) memory: MemoryImage,
     descriptors: Vec<Option<DescriptorImage>>,
+    loads: Vec<Load>,
 }
 
 /// What an open descriptor is made from again.
@@ -101,6 +103,14 @@ pub(crate) struct ClusterImage {
     session: ProcessImage,
     /// Sessions that have no client in a copy.
     others: Vec<Arc<ProcessImage>>,
+}
+
+impl ClusterImage {
+    /// The modules of each of its processes.
+    fn loads(&self) -> impl Iterator<Item = &[Load]> {
+        let others = self.others.iter().chain([&self.postmaster]).map(|image| &image.loads[..]);
+        others.chain([&self.session.loads[..]])
+    }
 }
 
 /// What a cluster that was made from an image does not share with its original.
@@ -277,7 +287,9 @@ impl ProcessImage {
         // PostgreSQL opens a thousand at its start, to find out how many it may, and closes them again.
         let used = descriptors.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
         let descriptors = &descriptors[..used];
+        let loads = context.linker.loads().ok_or_else(process::not_the_same)?.to_vec();
         Ok(ProcessImage {
+            loads,
             pid: context.process.pid,
             parent: context.process.parent,
             globals,
@@ -456,6 +468,7 @@ impl Dormant {
             let context = Context {
                 #[cfg(feature = "tls")]
                 tls: self.tls,
+                linker: Linker::of_copy(image.loads.clone()),
                 ..Context::new(&kernel, process, region, self.descriptors)
             };
             Ok((context, image.globals.clone(), image.memory.base()))
@@ -543,13 +556,19 @@ impl Kernel {
     pub(crate) fn restore(
         engine: &Engine,
         module: &Module,
+        library: &Library,
         files: Arc<dyn FileSystem>,
         environment: Vec<String>,
         image: &Arc<ClusterImage>,
         sink: LineSink,
         copy: CopyFacts,
     ) -> io::Result<Restored> {
-        let mut kernel = Kernel::make(engine, module, files, environment);
+        for loads in image.loads() {
+            library.has_all(loads).map_err(|path| {
+                io::Error::other(format!("{path}, which the original had loaded, is not in this program"))
+            })?;
+        }
+        let mut kernel = Kernel::make(engine, module, library, files, environment);
         kernel.started = image.started;
         kernel.copy = Some(copy);
         kernel.processes.set_last_pid(image.last_pid);
@@ -589,7 +608,11 @@ impl Kernel {
         };
         let postmaster = sleep(&image.postmaster)?;
         let others: Vec<_> = image.others.iter().map(sleep).collect::<io::Result<_>>()?;
-        process::start_copy(Context::new(&kernel, process, region, descriptors), session)?;
+        let context = Context {
+            linker: Linker::of_copy(session.loads.clone()),
+            ..Context::new(&kernel, process, region, descriptors)
+        };
+        process::start_copy(context, session)?;
         for dormant in others.iter().chain([&postmaster]) {
             Timers::awaken(&kernel, dormant.pid, DORMANT);
         }

@@ -10,6 +10,7 @@ use wasmer::{AsStoreMut, FunctionEnv, Instance, RuntimeError, Store, Value};
 use super::descriptor::Descriptors;
 use super::errno::Errno;
 use super::image::Base;
+use super::linker::{Linker, LoadError};
 use super::memory::{ProcessTunables, Region};
 use super::park::{DORMANT as DORMANT_TIME, Dormant, Parking, ProcessImage};
 use super::resolver::Lookup;
@@ -98,6 +99,7 @@ pub(crate) struct Context {
     pub(crate) tls: super::tls::ProcessTls,
     /// A question to the resolver that a signal has interrupted.
     pub(crate) lookup: Option<Lookup>,
+    pub(crate) linker: Linker,
 }
 
 impl Context {
@@ -117,6 +119,7 @@ impl Context {
             #[cfg(feature = "tls")]
             tls: super::tls::ProcessTls::default(),
             lookup: None,
+            linker: Linker::default(),
         }
     }
 }
@@ -355,6 +358,7 @@ pub(crate) fn start(
 pub(crate) fn fork(parent: &Context, globals: Vec<u128>) -> io::Result<i32> {
     let kernel = &parent.kernel;
     let window = kernel.window.get().ok_or_else(|| io::Error::other("no window announced yet"))?;
+    let loads = parent.linker.loads().ok_or_else(not_the_same)?.to_vec();
     let region = {
         // Held so that no signal is announced in memory that is just being remapped.
         let _words = lock(&parent.process.words);
@@ -370,10 +374,16 @@ pub(crate) fn fork(parent: &Context, globals: Vec<u128>) -> io::Result<i32> {
     let context = Context {
         #[cfg(feature = "tls")]
         tls: parent.tls.clone(),
+        linker: Linker::of_copy(loads),
         ..Context::new(kernel, process, region, parent.descriptors.clone())
     };
     spawn_thread(context, Origin::Fork { globals })?;
     Ok(pid)
+}
+
+/// The error of a copy of a process that has failed to load a module, half-way.
+pub(super) fn not_the_same() -> io::Error {
+    io::Error::other("a module that could not be loaded has left traces, so the process cannot be copied")
 }
 
 /// Starts the thread of a process that was made from an image.
@@ -417,8 +427,8 @@ fn spawn(
 ) -> io::Result<()> {
     let spawned = std::thread::Builder::new()
         .name(format!("postgres {}", process.pid))
-        // Kernel calls run on this stack; the guest has its own.
-        .stack_size(512 << 10)
+        // Kernel calls run on this stack; the guest has its own. The deepest loads a module.
+        .stack_size(1 << 20)
         .spawn({
             let kernel = kernel.clone();
             let process = process.clone();
@@ -482,7 +492,12 @@ fn run(context: Context, origin: Origin, mut end: End) {
             return;
         }
     };
+    env.as_mut(&mut store).linker.attach(&instance);
     if let Some(globals) = origin.globals() {
+        if let Err(error) = replay_loads(&env, &mut store) {
+            tracing::error!(target: "pglite_oxide::kernel", "cannot start a process: {error}");
+            return;
+        }
         restore_globals(&mut store, &kernel, globals);
         inherited.store(false, Ordering::Relaxed);
     }
@@ -585,6 +600,14 @@ fn call(store: &mut Store, instance: &Instance, name: &str) -> Result<i32, Runti
         .map_err(|error| RuntimeError::new(error.to_string()))?;
     let results = function.call(store, &[])?;
     Ok(results.first().and_then(Value::i32).unwrap_or(0))
+}
+
+/// Loads the modules that the original of a copy has.
+fn replay_loads(env: &FunctionEnv<Context>, store: &mut Store) -> Result<(), LoadError> {
+    let mut env = env.clone().into_mut(store);
+    let (context, mut store) = env.data_and_store_mut();
+    let (kernel, region) = (context.kernel.clone(), context.region.clone());
+    context.linker.replay(&mut store, &kernel.library, &kernel.engine, &kernel.module, &region)
 }
 
 /// Gives a forked instance its parent's globals, all but the exception that longjmp throws: that is a

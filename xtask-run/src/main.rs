@@ -17,6 +17,7 @@ use wasmer::sys::EngineBuilder;
 use wasmer::{Engine, Module};
 
 use kernel::fs::HostDir;
+use kernel::linker::Library;
 use kernel::{Kernel, Stdio};
 
 const FAILED: u8 = 125;
@@ -46,7 +47,7 @@ fn run(artifact: &Path, arguments: Vec<String>) -> Result<u8, Box<dyn std::error
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     let kernel =
-        Kernel::new(&engine, &module, Arc::new(HostDir::open(Path::new("/"))?), environment);
+        Kernel::new(&engine, &module, &Library::default(), Arc::new(HostDir::open(Path::new("/"))?), environment);
     let process = kernel.start(arguments, Stdio::Inherit)?;
     let status = loop {
         if let Some(status) = kernel.wait(&process, Duration::from_secs(3600)) {

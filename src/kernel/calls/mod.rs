@@ -4,6 +4,7 @@
 //! returns nothing but its error: results go to guest memory, as in WASI.
 
 mod files;
+mod linker;
 mod paths;
 mod poll;
 mod process;
@@ -142,5 +143,6 @@ pub(super) fn imports(store: &mut Store, env: &FunctionEnv<Context>) -> Imports 
         sockets::resolve_name(name: u32, len: u32, addresses: u32, room: u32, count: u32);
     }
     process::define(store, env, &mut imports);
+    linker::define(store, env, &mut imports);
     imports
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{ClusterImage, DescriptorImage, ProcessImage};
+use crate::kernel::linker::Load;
 use crate::kernel::image::{MemoryImage, MemoryRecord, PageStore};
 
 /// A [`ClusterImage`] but for the pages of its memories.
@@ -31,6 +32,7 @@ struct ProcessRecord {
     len: usize,
     memory: MemoryRecord,
     descriptors: Vec<Option<DescriptorImage>>,
+    loads: Vec<Load>,
 }
 
 impl ProcessImage {
@@ -42,6 +44,7 @@ impl ProcessImage {
             len: self.len,
             memory: self.memory.write(out)?,
             descriptors: self.descriptors.clone(),
+            loads: self.loads.clone(),
         })
     }
 
@@ -53,6 +56,7 @@ impl ProcessImage {
             globals: record.globals,
             len: record.len,
             descriptors: record.descriptors,
+            loads: record.loads,
         })
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 
 use super::compile::{LIBPQ, OBJECTS, modules};
-use super::{Build, Key, flags, hash, wasm};
+use super::{Build, Key, flags, hash, symbols, wasm};
 use crate::paths::WORK;
 use crate::process::Log;
 
@@ -19,6 +19,7 @@ const REQUIRED_EXPORTS: &[&str] = &[
     "pgl_child",
     "pgl_unpark",
     "pgl_main",
+    "pgl_symbol_values",
 ];
 
 /// The only modules that the kernel provides.
@@ -36,6 +37,7 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     log.run(&mut build.chroot().script(&script()))?;
     let bytes = hash::read(&build.paths.work("link/postgres.wasm"))?;
     check(&bytes)?;
+    let bytes = symbols::describe(build, &bytes)?;
     hash::write_file(&build.paths.out("postgres.wasm"), &bytes)?;
     hash::copy(
         &build.paths.work("link/postgres.debug.wasm"),
@@ -70,21 +72,26 @@ fn check(bytes: &[u8]) -> Result<()> {
 fn script() -> String {
     let modules: String =
         modules().map(|(dir, name)| format!(" ../../{dir}/lib{name}.a")).collect();
-    let exports: String =
-        flags::EXPORTS.iter().map(|name| format!(" -Wl,--export={name}")).collect();
+    let exports: String = flags::EXPORTS
+        .iter()
+        .chain(symbols::EXPORTS)
+        .map(|name| format!(" -Wl,--export={name}"))
+        .collect();
     format!(
-        "# The one function that the linker leaves open: wasm-merge brings it.
+        "{symbols}
+        # The one function that the linker leaves open: wasm-merge brings it.
         echo __wasm_longjmp > {WORK}/link/late
         cd {WORK}/obj/src/backend
         # Objects, not the library: the entry points are referred to by nobody.
         {cc} {optimize} -o {WORK}/link/linked.wasm $(cat {WORK}/{OBJECTS}) {modules} {WORK}/{LIBPQ} \
-            {WORK}/shim/*.o {WORK}/shim/setjmp.obj {link} {exports} {core_libraries} {libraries} \
+            {WORK}/shim/*.o {WORK}/shim/setjmp.obj {WORK}/link/symbols.o {link} {exports} {core_libraries} {libraries} \
             -Wl,--allow-undefined-file={WORK}/link/late
         cd {WORK}/link
         wasm-as --all-features {WORK}/wasix/longjmp/longjmp.wat -o longjmp.wasm
         wasm-merge --all-features -g linked.wasm main longjmp.wasm env -o merged.wasm
         wasm-opt --all-features -g {opt} merged.wasm -o postgres.debug.wasm
         wasm-opt --all-features {strip} postgres.debug.wasm -o postgres.wasm",
+        symbols = symbols::script(),
         cc = flags::CC,
         optimize = flags::OPTIMIZE,
         link = flags::LINK.join(" "),

@@ -4,6 +4,7 @@
 //! the one of its last success. A step whose output is a file that later steps read hands on that file's hash, so
 //! that a change without effect stops there.
 
+mod abi;
 mod aot;
 mod apt;
 mod chroot;
@@ -22,6 +23,7 @@ mod root;
 mod share;
 mod shim;
 mod sources;
+mod symbols;
 mod sysroot;
 mod tree;
 mod wasm;

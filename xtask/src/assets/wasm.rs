@@ -46,6 +46,27 @@ impl Module {
     }
 }
 
+/// The module with one more custom section, at its end.
+pub(crate) fn with_custom_section(module: &[u8], name: &str, contents: &[u8]) -> Vec<u8> {
+    let mut body = leb128(name.len());
+    body.extend(name.as_bytes());
+    body.extend(contents);
+    [module, &[0], &leb128(body.len()), &body].concat()
+}
+
+fn leb128(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let byte = (number & 0x7f) as u8;
+        number >>= 7;
+        if number == 0 {
+            bytes.push(byte);
+            return bytes;
+        }
+        bytes.push(byte | 0x80);
+    }
+}
+
 struct Reader<'a> {
     rest: &'a [u8],
 }

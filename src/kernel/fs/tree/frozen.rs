@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::names::Names;
-use super::pages::{Account, Backing, Content};
-use super::{Shared, Tree};
+use super::pages::{Backing, Content};
+use super::Tree;
 use crate::kernel::errno::Errno;
 use crate::kernel::fs::archive::{Archive, ArchiveError, Entry, EntryBody, ItemBody};
 use crate::kernel::fs::{FileKind, FileSystem, FsResult, OpenOptions};
@@ -16,13 +15,26 @@ impl Tree {
     pub(crate) fn from_archive(
         bytes: impl AsRef<[u8]> + Send + Sync + 'static,
     ) -> Result<Tree, ArchiveError> {
+        let tree = Tree::new();
+        tree.add_archive(bytes)?;
+        Ok(tree)
+    }
+
+    /// Adds what is in an archive, in the same way. A directory may be there already; a file may not.
+    pub(crate) fn add_archive(
+        &self,
+        bytes: impl AsRef<[u8]> + Send + Sync + 'static,
+    ) -> Result<(), ArchiveError> {
         let backing = Arc::new(Backing::new(bytes));
         let archive = Archive::parse(backing.bytes())?;
         let now = SystemTime::now();
-        let mut names = Names::new(now);
+        let mut names = self.shared.names_mut();
         for item in archive.entries {
             let made = match item.body {
-                ItemBody::Directory => names.create_dir(item.path),
+                ItemBody::Directory => match names.create_dir(item.path) {
+                    Err(Errno::EXIST) => Ok(()),
+                    made => made,
+                },
                 ItemBody::Symlink(target) => names.symlink(target, item.path),
                 ItemBody::File { len, pages } => {
                     let content = Content::of_slices(len, &backing, pages.into_iter());
@@ -31,7 +43,7 @@ impl Tree {
             };
             made.map_err(|_| ArchiveError::Invalid("entry that a tree cannot have"))?;
         }
-        Ok(Tree { shared: Arc::new(Shared::new(names, Account::new(None))) })
+        Ok(())
     }
 }
 
