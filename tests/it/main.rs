@@ -7,6 +7,8 @@ mod close;
 mod data_dir;
 mod dump_data_dir;
 mod durability;
+#[cfg(feature = "extensions")]
+mod extensions;
 mod interrupt;
 mod limits;
 mod mount;

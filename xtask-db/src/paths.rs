@@ -35,6 +35,12 @@ impl Paths {
         self.build.join("native").join(path)
     }
 
+    /// The directory of the modules that only PostgreSQL's tests need, if it was made: nothing or one.
+    pub(crate) fn test_modules(&self) -> Vec<PathBuf> {
+        let dir = self.build.join("out/test-modules");
+        if dir.exists() { vec![dir] } else { Vec::new() }
+    }
+
     /// A file of the tree it was built in, which has the tests.
     pub(crate) fn native_tree(&self, path: &str) -> PathBuf {
         self.build.join("native-build").join(path)

@@ -3,6 +3,7 @@
 //! The tests, their expected files and the programs that run them are those of the native PostgreSQL of the same
 //! version; nothing of them is edited. What passed is kept in a list in the repository, and must pass again.
 
+mod contrib;
 mod isolation;
 mod passing;
 mod regress;
@@ -24,6 +25,7 @@ use crate::args::Args;
 use crate::log;
 use crate::paths::Paths;
 
+pub(crate) use contrib::command as contrib;
 pub(crate) use isolation::ISOLATION;
 pub(crate) use regress::REGRESS;
 
@@ -88,7 +90,9 @@ impl Suite {
         let output = empty_dir(&output)?;
 
         log::to_file(&output.join("postgres.log"))?;
-        let server = Server::start(self.transport, &tests, &output, self.settings)?;
+        let modules = paths.test_modules();
+        let server =
+            Server::start(self.transport, &[&tests], &output, self.settings, modules.as_slice())?;
         let runner = Runner {
             program: tests.join(self.program),
             bin: paths.native("bin"),
@@ -96,6 +100,8 @@ impl Suite {
             output: output.clone(),
             connection: server.connection(),
             environment: self.environment,
+            database: None,
+            load: Vec::new(),
             no_locale,
             stall: std::time::Duration::from_secs(stall as u64),
         };

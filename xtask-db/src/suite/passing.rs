@@ -42,6 +42,19 @@ impl Passing {
         }
     }
 
+    /// In alphabetical order.
+    pub(crate) fn write_all(&self, path: &Path, command: &str) -> Result<()> {
+        let mut text = format!(
+            "# Tests of contrib's extensions that pass; `cargo xtask {command}` fails if one of them does not.\n\
+             # Written by `cargo xtask {command} --update`.\n"
+        );
+        for test in &self.0 {
+            text += test;
+            text.push('\n');
+        }
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
     /// In the order of the schedule.
     pub(crate) fn write(&self, path: &Path, suite: &Suite, schedule: &Schedule) -> Result<()> {
         let name = suite.name;

@@ -14,6 +14,12 @@ use pglite_oxide::ConnectionParams;
 
 use super::schedule::Schedule;
 
+/// Where extensions' tests expect to be.
+pub(super) const DATABASE_OF_CONTRIB: &str = "contrib_regression";
+
+/// Where the guest finds modules, those that only tests need among them.
+const MODULES: &str = "/pglite/lib/postgresql";
+
 /// How the program is run.
 pub(super) struct Runner {
     pub(super) program: PathBuf,
@@ -24,6 +30,10 @@ pub(super) struct Runner {
     pub(super) output: PathBuf,
     pub(super) connection: ConnectionParams,
     pub(super) environment: &'static [(&'static str, &'static str)],
+    /// Where the tests run, if not in the database that is `pg_regress`'s default.
+    pub(super) database: Option<&'static str>,
+    /// Extensions that the tests take for granted.
+    pub(super) load: Vec<String>,
     pub(super) no_locale: bool,
     /// Longest time without a test that ends.
     pub(super) stall: Duration,
@@ -54,7 +64,9 @@ impl Runner {
             .arg(option("inputdir", &self.tests))
             .arg(option("expecteddir", &self.tests))
             .arg(option("outputdir", &self.output))
-            .arg(option("dlpath", &self.tests))
+            .arg(format!("--dlpath={MODULES}"))
+            .args(self.database.map(|name| format!("--dbname={name}")))
+            .args(self.load.iter().map(|name| format!("--load-extension={name}")))
             .arg(option("schedule", &schedule_file))
             .arg("--encoding=UTF8")
             .args(self.no_locale.then_some("--no-locale"));

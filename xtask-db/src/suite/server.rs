@@ -1,6 +1,6 @@
 //! The server that a suite runs against.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use pglite_oxide::{ConnectionParams, MountAccess, PgliteServer};
@@ -23,15 +23,21 @@ impl Server {
     /// With the directories of the tests where psql says they are.
     pub(super) fn start(
         transport: Transport,
-        tests: &Path,
+        tests: &[&Path],
         output: &Path,
         settings: &[(&str, &str)],
+        extension_dirs: &[PathBuf],
     ) -> Result<Server> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let directory = tempfile::tempdir()?;
-        let mut builder = PgliteServer::builder()
-            .mount(tests, text(tests), MountAccess::ReadOnly)
-            .mount(output, text(output), MountAccess::ReadWrite);
+        let mut builder =
+            PgliteServer::builder().mount(output, text(output), MountAccess::ReadWrite);
+        for tests in tests {
+            builder = builder.mount(tests, text(tests), MountAccess::ReadOnly);
+        }
+        for dir in extension_dirs {
+            builder = builder.extension_dir(dir);
+        }
         if let Transport::Unix = transport {
             builder = builder.without_tcp().unix_socket(directory.path());
         }
