@@ -1,0 +1,4 @@
+// Written by `cargo xtask assets build`.
+
+/// All modules, by name.
+pub const MODULES: &[Module] = &[];
