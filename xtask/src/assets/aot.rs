@@ -1,5 +1,6 @@
 //! Step `aot`: the module compiled ahead of time, by the package `xtask-aot`.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
@@ -20,17 +21,22 @@ const HOST_PACKAGES: &[(&str, &str)] = &[
 const OBJCOPY: &str = "/usr/lib/llvm-22/bin/llvm-objcopy";
 
 pub(crate) fn key(build: &Build) -> Result<Key> {
-    let mut key = Key::new("aot")
-        .text("compiler", build.compiler.name())
-        .text("strip", OBJCOPY)
-        .dir("source", &build.paths.repo("xtask-aot/src"))?
-        .file("lock", &build.paths.repo("xtask-aot/Cargo.lock"))?
-        .file("features", &build.paths.repo("src/kernel/features.rs"))?;
+    let mut key = tool_key(build)?;
     let wasm = build.paths.out("postgres.wasm");
     if wasm.exists() {
         key = key.file("module", &wasm)?;
     }
     Ok(key)
+}
+
+/// What decides how a module is compiled.
+pub(crate) fn tool_key(build: &Build) -> Result<Key> {
+    Key::new("aot")
+        .text("compiler", build.compiler.name())
+        .text("strip", OBJCOPY)
+        .dir("source", &build.paths.repo("xtask-aot/src"))?
+        .file("lock", &build.paths.repo("xtask-aot/Cargo.lock"))?
+        .file("features", &build.paths.repo("src/kernel/features.rs"))
 }
 
 /// Where the artifact goes.
@@ -42,9 +48,24 @@ pub(crate) fn artifact(build: &Build) -> std::path::PathBuf {
 }
 
 pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
+    build_tool(build, log)?;
+    let artifact = artifact(build);
+    if let Some(dir) = artifact.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    // Made beside and renamed: somebody may have the old one mapped.
+    let fresh = artifact.with_extension("elf.new");
+    compile(build, log, &build.paths.out("postgres.wasm"), &fresh)?;
+    std::fs::rename(&fresh, &artifact)?;
+    log.note(&format!("sha256 {}", hash::sha256(&artifact)?))
+}
+
+const TOOL: &str = "xtask-aot";
+
+pub(crate) fn build_tool(build: &Build, log: &mut Log) -> Result<()> {
     ensure_host_packages(HOST_PACKAGES, log)?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let package = build.paths.repo("xtask-aot");
+    let package = build.paths.repo(TOOL);
     log.run(
         Command::new(cargo)
             .args(["build", "--release", "--locked", "--manifest-path"])
@@ -53,22 +74,18 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
             // Ours belong to the workspace.
             .env_remove("CARGO_TARGET_DIR")
             .env_remove("RUSTFLAGS"),
-    )?;
-    let artifact = artifact(build);
-    if let Some(dir) = artifact.parent() {
-        std::fs::create_dir_all(dir)?;
-    }
-    // Made beside and renamed: somebody may have the old one mapped.
-    let fresh = artifact.with_extension("elf.new");
+    )
+}
+
+/// One module, by the tool that [`build_tool`] has built.
+pub(crate) fn compile(build: &Build, log: &mut Log, wasm: &Path, artifact: &Path) -> Result<()> {
     log.run(
-        Command::new(package.join("target/release/xtask-aot"))
+        Command::new(build.paths.repo(TOOL).join("target/release").join(TOOL))
             .args(["--compiler", build.compiler.name()])
-            .arg(build.paths.out("postgres.wasm"))
-            .arg(&fresh),
+            .arg(wasm)
+            .arg(artifact),
     )?;
     // A third of the file is DWARF that nothing reads: what is loaded are the segments and Wasmer's own sections.
     // Symbols stay, for profilers.
-    log.run(Command::new(OBJCOPY).arg("--strip-debug").arg(&fresh))?;
-    std::fs::rename(&fresh, &artifact)?;
-    log.note(&format!("sha256 {}", hash::sha256(&artifact)?))
+    log.run(Command::new(OBJCOPY).arg("--strip-debug").arg(artifact))
 }

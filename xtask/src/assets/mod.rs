@@ -10,6 +10,7 @@ mod apt;
 mod chroot;
 mod compile;
 mod configure;
+mod extensions;
 mod flags;
 mod hash;
 mod image;
@@ -19,6 +20,7 @@ mod link;
 mod lock;
 mod manifest;
 mod pack;
+mod rewrite;
 mod root;
 mod share;
 mod shim;
@@ -89,6 +91,18 @@ const STEPS: &[Step] = &[
     Step { name: "compile", what: "PostgreSQL's objects", key: compile::key, run: compile::run },
     Step { name: "link", what: "postgres.wasm", key: link::key, run: link::run },
     Step { name: "aot", what: "native artifact of postgres.wasm", key: aot::key, run: aot::run },
+    Step {
+        name: "extensions",
+        what: "modules of extensions, and their files",
+        key: extensions::key,
+        run: extensions::run,
+    },
+    Step {
+        name: "extensions-aot",
+        what: "native code of these modules",
+        key: extensions::aot_key,
+        run: extensions::aot_run,
+    },
     Step {
         name: native::STEP,
         what: "native PostgreSQL, for initdb and zic",

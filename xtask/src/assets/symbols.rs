@@ -11,7 +11,7 @@ use super::{Build, abi, flags, hash, wasm};
 use crate::paths::WORK;
 
 /// Kind (`f` or `d`) and name in each line, sorted by name.
-const NAMES: &str = "link/symbols";
+pub(crate) const NAMES: &str = "link/symbols";
 
 const ARRAY: &str = "pgl_symbol_values";
 
@@ -20,8 +20,7 @@ pub(crate) const EXPORTS: &[&str] = &[ARRAY];
 
 /// Names that are not functions or data of the guest's own: entry points, the tag of longjmp, and errno, which belongs
 /// to a thread and is reached by `pgl_errno`.
-const HIDDEN: &str =
-    "main|__main_void|__main_argc_argv|__original_main|_start|_initialize|__c_longjmp|errno|pgl_main|pgl_child|pgl_unpark";
+const HIDDEN: &str = "main|__main_void|__main_argc_argv|__original_main|_start|_initialize|__c_longjmp|errno|pgl_main|pgl_child|pgl_unpark";
 
 /// Writes the array's source and compiles it to `symbols.o` in the directory `link`.
 pub(crate) fn script() -> String {
