@@ -2,41 +2,53 @@
 
 use anyhow::{Context as _, Result, bail};
 
-use super::wasm::Reader;
+use super::wasm::{Reader, leb128};
 
 const CUSTOM: u8 = 0;
 const START: u8 = 8;
 
-/// The one function that a start section of ours may name: it fills `.bss` with zeros.
+/// Functions that wasm-ld makes: fills `.bss` with zeros; adds the bases to globals that hold addresses; calls both.
 const ZEROES: &str = "__wasm_init_memory";
+const RELOCATES: &str = "__wasm_apply_global_relocs";
+const BOTH: &str = "__wasm_start";
 
-/// The module without its start section. wasm-ld lets an instance of a side module zero its variables; but memory is
-/// zeroed by who links it, and an instance that is made again, for a copy of a process, must leave them alone.
-pub(crate) fn without_start(module: &[u8]) -> Result<Vec<u8>> {
-    let mut start = None;
-    let mut name = None;
-    let mut out = module.get(..8).context("not a WebAssembly module")?.to_vec();
-    for section in sections(module)? {
-        if section.id == START {
-            start = Some(Reader { rest: section.body }.number()?);
-            continue;
-        }
-        out.extend(section.whole);
-        if section.id == CUSTOM && section.name()? == "name" {
-            name = Some(section.body);
+/// The module with a start function that leaves memory alone, or none. wasm-ld lets an instance of a side module zero
+/// its variables; but memory is zeroed by who links it, and an instance that is made again, for a copy of a process, must
+/// not do it.
+pub(crate) fn without_zeroing(module: &[u8]) -> Result<Vec<u8>> {
+    let sections = sections(module)?;
+    let Some(start) = sections.iter().find(|section| section.id == START) else {
+        return Ok(module.to_vec());
+    };
+    let start = Reader { rest: start.body }.number()?;
+    let names = match sections.iter().find(|section| section.name() == Some("name")) {
+        Some(section) => function_names(section.body)?,
+        None => bail!("it has a start function, and no names that would tell which"),
+    };
+    let function = |name| names.iter().find(|(_, known)| *known == name).map(|(index, _)| *index);
+    let kept = match names.iter().find(|(index, _)| *index == start) {
+        Some(&(_, ZEROES)) => None,
+        Some(&(_, RELOCATES)) => Some(start),
+        Some(&(_, BOTH)) => Some(function(RELOCATES).with_context(|| format!("no {RELOCATES}"))?),
+        other => bail!("its start function is {other:?}: what does it do?"),
+    };
+    let mut out = module[..8].to_vec();
+    for section in sections {
+        if section.id != START {
+            out.extend(section.whole);
+        } else if let Some(function) = kept {
+            let body = leb128(function as usize);
+            out.push(START);
+            out.extend(leb128(body.len()));
+            out.extend(body);
         }
     }
-    let Some(start) = start else { return Ok(out) };
-    let name = name.context("it has a start function, and no names that would tell which")?;
-    match function_name(name, start)? {
-        Some(ZEROES) => Ok(out),
-        other => bail!("its start function is {other:?}, which may do more than {ZEROES}"),
-    }
+    Ok(out)
 }
 
 /// The name of the first section, if it is a custom one.
 pub(crate) fn first_section(module: &[u8]) -> Option<&str> {
-    sections(module).ok()?.first()?.name().ok()
+    sections(module).ok()?.first()?.name()
 }
 
 struct Section<'a> {
@@ -47,11 +59,8 @@ struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    fn name(&self) -> Result<&'a str> {
-        match self.id {
-            CUSTOM => Reader { rest: self.body }.text(),
-            _ => bail!("section {} has no name", self.id),
-        }
+    fn name(&self) -> Option<&'a str> {
+        (self.id == CUSTOM).then(|| Reader { rest: self.body }.text().ok()).flatten()
     }
 }
 
@@ -71,26 +80,23 @@ fn sections(module: &[u8]) -> Result<Vec<Section<'_>>> {
     Ok(sections)
 }
 
-/// Looks a function up in a section `name`.
-fn function_name(section: &[u8], function: u64) -> Result<Option<&str>> {
+/// The functions in a section `name`.
+fn function_names(section: &[u8]) -> Result<Vec<(u64, &str)>> {
     const FUNCTIONS: u8 = 1;
+    let mut names = Vec::new();
     let mut reader = Reader { rest: section };
     reader.text()?;
     while !reader.rest.is_empty() {
         let kind = reader.byte()?;
         let len = reader.number()? as usize;
         let mut part = Reader { rest: reader.take(len)? };
-        if kind != FUNCTIONS {
-            continue;
-        }
-        for _ in 0..part.number()? {
-            let (index, name) = (part.number()?, part.text()?);
-            if index == function {
-                return Ok(Some(name));
+        if kind == FUNCTIONS {
+            for _ in 0..part.number()? {
+                names.push((part.number()?, part.text()?));
             }
         }
     }
-    Ok(None)
+    Ok(names)
 }
 
 #[cfg(test)]
@@ -98,46 +104,57 @@ mod tests {
     use super::super::wasm::with_custom_section;
     use super::*;
 
-    /// (module (func) (start 0)), and a section `name` that gives the function this name.
-    fn with_start(name: &str) -> Vec<u8> {
+    /// (module (func) (func) (start 0)), and a section `name` that gives the functions these names.
+    fn with_start(names: [&str; 2]) -> Vec<u8> {
         let module = b"\0asm\x01\0\0\0\
             \x01\x04\x01\x60\x00\x00\
-            \x03\x02\x01\x00\
+            \x03\x03\x02\x00\x00\
             \x08\x01\x00\
-            \x0a\x04\x01\x02\x00\x0b";
-        let len = name.len() as u8;
-        let names = [&[1, len + 3, 1, 0, len], name.as_bytes()].concat();
-        with_custom_section(module, "name", &names)
+            \x0a\x07\x02\x02\x00\x0b\x02\x00\x0b";
+        let mut functions = vec![2];
+        for (index, name) in names.iter().enumerate() {
+            functions.extend([index as u8, name.len() as u8]);
+            functions.extend(name.as_bytes());
+        }
+        let section = [&[1, functions.len() as u8], functions.as_slice()].concat();
+        with_custom_section(module, "name", &section)
+    }
+
+    fn start_of(module: &[u8]) -> Option<Vec<u8>> {
+        let sections = sections(module).expect("parses");
+        sections.iter().find(|section| section.id == START).map(|section| section.body.to_vec())
     }
 
     #[test]
     fn a_start_function_that_zeroes_memory_is_dropped() {
-        let module = with_start(ZEROES);
-        let without = without_start(&module).expect("its start is known");
+        let module = with_start([ZEROES, "f"]);
+        let without = without_zeroing(&module).expect("its start is known");
+        assert_eq!(start_of(&without), None);
         assert_eq!(without.len(), module.len() - 3);
-        let ids = |module: &[u8]| -> Vec<u8> {
-            sections(module).expect("parses").iter().map(|section| section.id).collect()
-        };
-        assert_eq!(ids(&module), [1, 3, 8, 10, 0]);
-        assert_eq!(ids(&without), [1, 3, 10, 0]);
-        assert_eq!(without_start(&without).expect("nothing to do"), without);
+        assert_eq!(without_zeroing(&without).expect("nothing to do"), without);
+    }
+
+    #[test]
+    fn a_start_function_that_relocates_stays() {
+        let module = with_start([RELOCATES, "f"]);
+        assert_eq!(without_zeroing(&module).expect("its start is known"), module);
+        let both = without_zeroing(&with_start([BOTH, RELOCATES])).expect("its start is known");
+        assert_eq!(start_of(&both), Some(vec![1]));
     }
 
     #[test]
     fn a_start_function_that_may_do_more_is_an_error() {
-        let error = without_start(&with_start("main")).expect_err("unknown").to_string();
+        let error = without_zeroing(&with_start(["main", "f"])).expect_err("unknown").to_string();
         assert!(error.contains("main"), "{error}");
-        assert!(without_start(b"\0asm").is_err());
+        assert!(without_zeroing(b"\0asm").is_err());
     }
 
     #[test]
     fn a_custom_section_is_found_again() {
         let empty = b"\0asm\x01\0\0\0";
-        assert_eq!(
-            first_section(&with_custom_section(empty, "dylink.0", &[1, 2])),
-            Some("dylink.0")
-        );
-        assert_eq!(first_section(&with_start(ZEROES)), None);
+        let custom = with_custom_section(empty, "dylink.0", &[1, 2]);
+        assert_eq!(first_section(&custom), Some("dylink.0"));
+        assert_eq!(first_section(&with_start([ZEROES, "f"])), None);
         assert_eq!(first_section(empty), None);
     }
 }

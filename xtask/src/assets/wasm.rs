@@ -54,7 +54,7 @@ pub(crate) fn with_custom_section(module: &[u8], name: &str, contents: &[u8]) ->
     [module, &[0], &leb128(body.len()), &body].concat()
 }
 
-fn leb128(mut number: usize) -> Vec<u8> {
+pub(crate) fn leb128(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let byte = (number & 0x7f) as u8;

@@ -43,7 +43,7 @@ pub(super) fn run(build: &Build, log: &mut Log) -> Result<()> {
     log.run(&mut build.chroot().script(&script(&catalogue, jobs)))?;
     for name in modules(&catalogue) {
         let linked = hash::read(&linked(build, &catalogue, &name)?)?;
-        let module = rewrite::without_start(&linked).with_context(|| format!("module {name}"))?;
+        let module = rewrite::without_zeroing(&linked).with_context(|| format!("module {name}"))?;
         hash::write_file(&build.paths.work(LINKED).join(format!("{name}.so")), &module)?;
     }
     let optimise = side::optimise("$0", &format!("{WORK}/{OPTIMISED}/$0"));
