@@ -68,19 +68,22 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     hash::empty_dir(&build.paths.work("libraries"))?;
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     for library in LIBRARIES {
-        unpack(build, log, library.source)?;
+        unpack(build, log, library.source, SOURCES)?;
         log.run(&mut build.chroot().script(&script(library, jobs)))?;
     }
     Ok(())
 }
 
-/// A source package's tarball, as a directory of its name below `library-sources`.
-pub(crate) fn unpack(build: &Build, log: &mut Log, name: &str) -> Result<()> {
+/// Where the sources are compiled, a directory each.
+pub(crate) const SOURCES: &str = "library-sources";
+
+/// A source package's tarball, as a directory of its name.
+pub(crate) fn unpack(build: &Build, log: &mut Log, name: &str, into: &str) -> Result<()> {
     let source = build.lock.source(name)?;
-    hash::empty_dir(&build.paths.work("library-sources").join(name))?;
+    hash::empty_dir(&build.paths.work(into).join(name))?;
     hash::copy(&tarball(&build.paths, source), &build.paths.work("downloads").join(&source.file))?;
     log.run(&mut build.chroot().script(&format!(
-        "tar -C {WORK}/library-sources/{name} --strip-components=1 -xf {WORK}/downloads/{}",
+        "tar -C {WORK}/{into}/{name} --strip-components=1 -xf {WORK}/downloads/{}",
         quote(&source.file)
     )))
 }
@@ -88,7 +91,7 @@ pub(crate) fn unpack(build: &Build, log: &mut Log, name: &str) -> Result<()> {
 fn script(library: &Library, jobs: usize) -> String {
     let Library { source, name, files, headers, flags } = library;
     format!(
-        "cd {WORK}/library-sources/{source}
+        "cd {WORK}/{SOURCES}/{source}
         mkdir -p {WORK}/libraries/include {WORK}/libraries/lib {WORK}/{PIC} objects pic
         cp {headers} {WORK}/libraries/include/
         compile() {{

@@ -16,6 +16,7 @@ const FILE: &str = "crates/pglite-oxide-assets/packed/manifest.json";
 /// modules that make something.
 const INPUTS: &[&str] = &[
     "assets/extensions.toml",
+    "assets/libraries",
     lock::FILE,
     "assets/postgres",
     "assets/wasix",

@@ -92,6 +92,12 @@ const STEPS: &[Step] = &[
     Step { name: "link", what: "postgres.wasm", key: link::key, run: link::run },
     Step { name: "aot", what: "native artifact of postgres.wasm", key: aot::key, run: aot::run },
     Step {
+        name: "extension-libraries",
+        what: "C libraries of extensions",
+        key: extensions::libraries::key,
+        run: extensions::libraries::run,
+    },
+    Step {
         name: "extensions",
         what: "modules of extensions, and their files",
         key: extensions::key,
@@ -211,7 +217,7 @@ impl Build {
 
 pub(crate) fn print_steps() {
     for step in STEPS {
-        println!("{:10} {}", step.name, step.what);
+        println!("{:19} {}", step.name, step.what);
     }
 }
 

@@ -17,10 +17,26 @@ pub(crate) const MUSL: &str = "musl";
 pub(crate) const ZLIB: &str = "zlib";
 pub(crate) const LZ4: &str = "lz4";
 pub(crate) const ZSTD: &str = "libzstd";
+pub(crate) const OPENSSL: &str = "openssl";
+pub(crate) const E2FSPROGS: &str = "e2fsprogs";
 
 /// Source packages, and the upstream series that `--update-lock` stays in.
-const SOURCES: &[(&str, &str)] =
-    &[(POSTGRES, "17."), (MUSL, "1.2."), (ZLIB, "1."), (LZ4, "1."), (ZSTD, "1.")];
+const SOURCES: &[(&str, &str)] = &[
+    (POSTGRES, "17."),
+    (MUSL, "1.2."),
+    (ZLIB, "1."),
+    (LZ4, "1."),
+    (ZSTD, "1."),
+    (OPENSSL, "3.5."),
+    (E2FSPROGS, "1."),
+    // Extensions that are not part of PostgreSQL.
+    ("ip4r", "2."),
+    ("pg-partman", "5."),
+    ("pg-rational", "0."),
+    ("pgtap", "1."),
+    ("pgvector", "0."),
+    ("prefix", "1."),
+];
 
 pub(crate) fn key(build: &Build) -> Result<Key> {
     let mut key = Key::new("sources");
@@ -216,7 +232,8 @@ fn download(
     let (dir, seen_as) = apt.downloads(build, name);
     hash::empty_dir(&dir)?;
     let dir_word = quote(&seen_as.to_string_lossy());
-    let script = format!("cd {dir_word}; apt-get source --download-only {name}={version}");
+    let script =
+        format!("cd {dir_word}; apt-get source --download-only --tar-only {name}={version}");
     if log.run(&mut apt.script(&script)).is_err() {
         return Ok(None);
     }

@@ -4,15 +4,19 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::super::libraries::unpack;
 use super::super::{Build, Key, abi, compile, hash, rewrite, symbols, wasm};
 use super::catalogue::{Catalogue, FILE, Source};
 use super::interface::{Core, Imports};
-use super::{REGRESS, files, modules, side, wasm_dir};
+use super::{REGRESS, files, libraries, modules, sdk, side, wasm_dir};
 use crate::paths::WORK;
 use crate::process::Log;
 
 /// Where each source is installed, below a directory of its name.
 pub(super) const INSTALL: &str = "extensions/install";
+
+/// Sources that are not part of PostgreSQL.
+const PACKAGES: &str = "extension-sources";
 
 const LINKED: &str = "extensions/linked";
 const OPTIMISED: &str = "extensions/optimised";
@@ -23,10 +27,16 @@ const DYLINK: &str = "dylink.0";
 pub(super) fn key(build: &Build) -> Result<Key> {
     let mut key = Key::new("extensions")
         .text("compile", &compile::key(build)?.finish())
+        .text("libraries", &libraries::key(build)?.finish())
         .file("catalogue", &build.paths.repo(FILE))?
         .dir("side", &build.paths.repo("assets/wasix/side"))?
-        .text("script", &script(&Catalogue::read(build)?, 1))
+        .text("script", &script(&Catalogue::read(build)?, 1)?)
         .text("optimise", &side::optimise("", ""));
+    for (source, _) in Catalogue::read(build)?.sources() {
+        if let Source::Package(name) = source {
+            key = key.text(&name, &build.lock.source(&name)?.sha256);
+        }
+    }
     let symbols = build.paths.work(symbols::NAMES);
     if symbols.exists() {
         key = key.file("symbols", &symbols)?;
@@ -40,7 +50,13 @@ pub(super) fn run(build: &Build, log: &mut Log) -> Result<()> {
         hash::empty_dir(&build.paths.work(dir))?;
     }
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    log.run(&mut build.chroot().script(&script(&catalogue, jobs)))?;
+    sdk::write_pg_config(build)?;
+    for (source, _) in catalogue.sources() {
+        if let Source::Package(name) = source {
+            unpack(build, log, &name, PACKAGES)?;
+        }
+    }
+    log.run(&mut build.chroot().script(&script(&catalogue, jobs)?))?;
     for name in modules(&catalogue) {
         let linked = hash::read(&linked(build, &catalogue, &name)?)?;
         let module = rewrite::without_zeroing(&linked).with_context(|| format!("module {name}"))?;
@@ -54,32 +70,24 @@ pub(super) fn run(build: &Build, log: &mut Log) -> Result<()> {
     files::collect(build, &catalogue)
 }
 
-/// Makes and installs each source; a module that was linked with other flags is no good.
-fn script(catalogue: &Catalogue, jobs: usize) -> String {
-    let mut script = format!("cd {WORK}/obj\n");
+/// Makes and installs each source. A module that was linked before is linked again, perhaps with other flags.
+fn script(catalogue: &Catalogue, jobs: usize) -> Result<String> {
+    let mut script = sdk::install();
     for (source, libraries) in catalogue.sources() {
         let dir = match &source {
             Source::Contrib(name) => format!("{WORK}/obj/contrib/{name}"),
-            Source::Package(name) => format!("{WORK}/extension-sources/{name}"),
+            Source::Package(name) => format!("{WORK}/{PACKAGES}/{name}"),
         };
-        let libraries: Vec<String> = libraries
-            .iter()
-            .map(|file| format!("{WORK}/{}/{file}", super::super::libraries::PIC))
-            .collect();
-        let libraries = libraries.join(" ");
+        let install = format!("install DESTDIR={WORK}/{INSTALL}/{}", source.name());
         script += &format!(
             "rm -f {dir}/*.so\n{}\n{}\n",
-            side::make(&dir, &libraries, "all", jobs),
-            side::make(
-                &dir,
-                &libraries,
-                &format!("install DESTDIR={WORK}/{INSTALL}/{}", source.name()),
-                1
-            )
+            side::make(&dir, libraries, "all", jobs)?,
+            side::make(&dir, libraries, &install, 1)?
         );
     }
     let regress = format!("{WORK}/obj/src/test/regress");
-    script + &format!("rm -f {regress}/*.so\n{}\n", side::make(&regress, "", "all-lib", jobs))
+    let make = side::make(&regress, &[], "all-lib", jobs)?;
+    Ok(script + &format!("rm -f {regress}/*.so\n{make}\n"))
 }
 
 /// The file that the makefiles have made.

@@ -8,7 +8,9 @@ mod build;
 mod catalogue;
 mod files;
 mod interface;
+pub(crate) mod libraries;
 mod pack;
+mod sdk;
 mod side;
 
 use std::path::PathBuf;
