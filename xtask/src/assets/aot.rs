@@ -1,5 +1,6 @@
 //! Step `aot`: the module compiled ahead of time, by the package `xtask-aot`.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -20,28 +21,41 @@ const HOST_PACKAGES: &[(&str, &str)] = &[
 const OBJCOPY: &str = "/usr/lib/llvm-22/bin/llvm-objcopy";
 
 pub(crate) fn key(build: &Build) -> Result<Key> {
-    let mut key = Key::new("aot")
+    key_of("aot", build, &build.paths.out("postgres.wasm"))
+}
+
+/// Of a step that compiles this module.
+pub(crate) fn key_of(step: &str, build: &Build, wasm: &Path) -> Result<Key> {
+    let mut key = Key::new(step)
         .text("compiler", build.compiler.name())
         .text("strip", OBJCOPY)
         .dir("source", &build.paths.repo("xtask-aot/src"))?
         .file("lock", &build.paths.repo("xtask-aot/Cargo.lock"))?
         .file("features", &build.paths.repo("src/kernel/features.rs"))?;
-    let wasm = build.paths.out("postgres.wasm");
     if wasm.exists() {
-        key = key.file("module", &wasm)?;
+        key = key.file("module", wasm)?;
     }
     Ok(key)
 }
 
 /// Where the artifact goes.
-pub(crate) fn artifact(build: &Build) -> std::path::PathBuf {
+pub(crate) fn artifact(build: &Build) -> PathBuf {
+    artifact_of(build, "postgres.elf")
+}
+
+pub(crate) fn artifact_of(build: &Build, name: &str) -> PathBuf {
     match build.compiler {
-        Compiler::Llvm => build.paths.out("postgres.elf"),
-        Compiler::Cranelift => build.paths.out("cranelift/postgres.elf"),
+        Compiler::Llvm => build.paths.out(name),
+        Compiler::Cranelift => build.paths.out("cranelift").join(name),
     }
 }
 
 pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
+    compile(build, log, &build.paths.out("postgres.wasm"), &artifact(build))
+}
+
+/// Compiles a module.
+pub(crate) fn compile(build: &Build, log: &mut Log, wasm: &Path, artifact: &Path) -> Result<()> {
     ensure_host_packages(HOST_PACKAGES, log)?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let package = build.paths.repo("xtask-aot");
@@ -54,7 +68,6 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
             .env_remove("CARGO_TARGET_DIR")
             .env_remove("RUSTFLAGS"),
     )?;
-    let artifact = artifact(build);
     if let Some(dir) = artifact.parent() {
         std::fs::create_dir_all(dir)?;
     }
@@ -63,12 +76,12 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     log.run(
         Command::new(package.join("target/release/xtask-aot"))
             .args(["--compiler", build.compiler.name()])
-            .arg(build.paths.out("postgres.wasm"))
+            .arg(wasm)
             .arg(&fresh),
     )?;
     // A third of the file is DWARF that nothing reads: what is loaded are the segments and Wasmer's own sections.
     // Symbols stay, for profilers.
     log.run(Command::new(OBJCOPY).arg("--strip-debug").arg(&fresh))?;
-    std::fs::rename(&fresh, &artifact)?;
-    log.note(&format!("sha256 {}", hash::sha256(&artifact)?))
+    std::fs::rename(&fresh, artifact)?;
+    log.note(&format!("sha256 {}", hash::sha256(artifact)?))
 }

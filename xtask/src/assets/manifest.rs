@@ -34,6 +34,7 @@ const INPUTS: &[&str] = &[
     "xtask/src/assets/share.rs",
     "xtask/src/assets/shim.rs",
     "xtask/src/assets/sysroot.rs",
+    "xtask/src/assets/tools.rs",
     "xtask/src/assets/tree.rs",
 ];
 
@@ -184,7 +185,7 @@ pub(crate) fn check() -> Result<()> {
         ));
     }
     for file in &manifest.files {
-        if ![pack::ASSETS, pack::AOT].contains(&file.dir.as_str()) {
+        if ![pack::ASSETS, pack::AOT, pack::TOOLS].contains(&file.dir.as_str()) {
             wrong.push(format!("the manifest names a file in {}", file.dir));
             continue;
         }
