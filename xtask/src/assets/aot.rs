@@ -21,21 +21,26 @@ const HOST_PACKAGES: &[(&str, &str)] = &[
 const OBJCOPY: &str = "/usr/lib/llvm-22/bin/llvm-objcopy";
 
 pub(crate) fn key(build: &Build) -> Result<Key> {
-    key_of("aot", build, &build.paths.out("postgres.wasm"))
+    key_of(build, &build.paths.out("postgres.wasm"))
 }
 
 /// Of a step that compiles this module.
-pub(crate) fn key_of(step: &str, build: &Build, wasm: &Path) -> Result<Key> {
-    let mut key = Key::new(step)
-        .text("compiler", build.compiler.name())
-        .text("strip", OBJCOPY)
-        .dir("source", &build.paths.repo("xtask-aot/src"))?
-        .file("lock", &build.paths.repo("xtask-aot/Cargo.lock"))?
-        .file("features", &build.paths.repo("src/kernel/features.rs"))?;
+pub(crate) fn key_of(build: &Build, wasm: &Path) -> Result<Key> {
+    let mut key = tool_key(build)?;
     if wasm.exists() {
         key = key.file("module", wasm)?;
     }
     Ok(key)
+}
+
+/// What decides how a module is compiled.
+pub(crate) fn tool_key(build: &Build) -> Result<Key> {
+    Key::new("aot")
+        .text("compiler", build.compiler.name())
+        .text("strip", OBJCOPY)
+        .dir("source", &build.paths.repo("xtask-aot/src"))?
+        .file("lock", &build.paths.repo("xtask-aot/Cargo.lock"))?
+        .file("features", &build.paths.repo("src/kernel/features.rs"))
 }
 
 /// Where the artifact goes.
@@ -51,14 +56,28 @@ pub(crate) fn artifact_of(build: &Build, name: &str) -> PathBuf {
 }
 
 pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
-    compile(build, log, &build.paths.out("postgres.wasm"), &artifact(build))
+    make(build, log, &build.paths.out("postgres.wasm"), &artifact(build))
 }
 
-/// Compiles a module.
-pub(crate) fn compile(build: &Build, log: &mut Log, wasm: &Path, artifact: &Path) -> Result<()> {
+/// An artifact in its place.
+pub(crate) fn make(build: &Build, log: &mut Log, wasm: &Path, artifact: &Path) -> Result<()> {
+    build_tool(build, log)?;
+    if let Some(dir) = artifact.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    // Made beside and renamed: somebody may have the old one mapped.
+    let fresh = artifact.with_extension("elf.new");
+    compile(build, log, wasm, &fresh)?;
+    std::fs::rename(&fresh, artifact)?;
+    log.note(&format!("sha256 {}", hash::sha256(artifact)?))
+}
+
+const TOOL: &str = "xtask-aot";
+
+pub(crate) fn build_tool(build: &Build, log: &mut Log) -> Result<()> {
     ensure_host_packages(HOST_PACKAGES, log)?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let package = build.paths.repo("xtask-aot");
+    let package = build.paths.repo(TOOL);
     log.run(
         Command::new(cargo)
             .args(["build", "--release", "--locked", "--manifest-path"])
@@ -67,21 +86,18 @@ pub(crate) fn compile(build: &Build, log: &mut Log, wasm: &Path, artifact: &Path
             // Ours belong to the workspace.
             .env_remove("CARGO_TARGET_DIR")
             .env_remove("RUSTFLAGS"),
-    )?;
-    if let Some(dir) = artifact.parent() {
-        std::fs::create_dir_all(dir)?;
-    }
-    // Made beside and renamed: somebody may have the old one mapped.
-    let fresh = artifact.with_extension("elf.new");
+    )
+}
+
+/// One module, by the tool that [`build_tool`] has built.
+pub(crate) fn compile(build: &Build, log: &mut Log, wasm: &Path, artifact: &Path) -> Result<()> {
     log.run(
-        Command::new(package.join("target/release/xtask-aot"))
+        Command::new(build.paths.repo(TOOL).join("target/release").join(TOOL))
             .args(["--compiler", build.compiler.name()])
             .arg(wasm)
-            .arg(&fresh),
+            .arg(artifact),
     )?;
     // A third of the file is DWARF that nothing reads: what is loaded are the segments and Wasmer's own sections.
     // Symbols stay, for profilers.
-    log.run(Command::new(OBJCOPY).arg("--strip-debug").arg(&fresh))?;
-    std::fs::rename(&fresh, artifact)?;
-    log.note(&format!("sha256 {}", hash::sha256(artifact)?))
+    log.run(Command::new(OBJCOPY).arg("--strip-debug").arg(artifact))
 }

@@ -15,6 +15,7 @@ const FILE: &str = "crates/pglite-oxide-assets/packed/manifest.json";
 /// What decides the content of the packed files: directories and files of the repository. Of xtask, only the
 /// modules that make something.
 const INPUTS: &[&str] = &[
+    "assets/extensions.toml",
     lock::FILE,
     "assets/postgres",
     "assets/wasix",
@@ -22,17 +23,21 @@ const INPUTS: &[&str] = &[
     "src/kernel/fs/archive.rs",
     "xtask-aot/Cargo.lock",
     "xtask-aot/src",
+    "xtask/src/assets/abi.rs",
     "xtask/src/assets/aot.rs",
     "xtask/src/assets/chroot.rs",
     "xtask/src/assets/compile.rs",
     "xtask/src/assets/configure.rs",
+    "xtask/src/assets/extensions",
     "xtask/src/assets/flags.rs",
     "xtask/src/assets/initdb.rs",
     "xtask/src/assets/libraries.rs",
     "xtask/src/assets/link.rs",
     "xtask/src/assets/pack.rs",
+    "xtask/src/assets/rewrite.rs",
     "xtask/src/assets/share.rs",
     "xtask/src/assets/shim.rs",
+    "xtask/src/assets/symbols.rs",
     "xtask/src/assets/sysroot.rs",
     "xtask/src/assets/tools.rs",
     "xtask/src/assets/tree.rs",
@@ -185,7 +190,7 @@ pub(crate) fn check() -> Result<()> {
         ));
     }
     for file in &manifest.files {
-        if ![pack::ASSETS, pack::AOT, pack::TOOLS].contains(&file.dir.as_str()) {
+        if !pack::DIRS.contains(&file.dir.as_str()) {
             wrong.push(format!("the manifest names a file in {}", file.dir));
             continue;
         }

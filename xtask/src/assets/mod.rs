@@ -10,6 +10,7 @@ mod apt;
 mod chroot;
 mod compile;
 mod configure;
+mod extensions;
 mod flags;
 mod hash;
 mod image;
@@ -19,6 +20,7 @@ mod link;
 mod lock;
 mod manifest;
 mod pack;
+mod rewrite;
 mod root;
 mod share;
 mod shim;
@@ -96,6 +98,18 @@ const STEPS: &[Step] = &[
         what: "native artifact of tools.wasm",
         key: tools::aot_key,
         run: tools::aot_run,
+    },
+    Step {
+        name: "extensions",
+        what: "modules of extensions, and their files",
+        key: extensions::key,
+        run: extensions::run,
+    },
+    Step {
+        name: "extensions-aot",
+        what: "native code of these modules",
+        key: extensions::aot_key,
+        run: extensions::aot_run,
     },
     Step {
         name: native::STEP,

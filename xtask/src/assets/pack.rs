@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use zstd::stream::raw::CParameter;
 
 use super::manifest::{Manifest, Packed};
-use super::{Build, Compiler, Key, aot, hash, initdb, share, tools};
+use super::{Build, Compiler, Key, aot, extensions, hash, initdb, share, tools};
 use crate::process::Log;
 
 // Written for the library, which uses all of it.
@@ -19,6 +19,9 @@ pub(crate) const AOT: &str = "crates/pglite-oxide-aot-x86_64-unknown-linux-gnu/p
 
 /// Not in the total below: who does not switch the feature on does not get it.
 pub(crate) const TOOLS: &str = "crates/pglite-oxide-tools-x86_64-unknown-linux-gnu/packed";
+
+/// The directories of packed files, one in each crate.
+pub(crate) const DIRS: &[&str] = &[ASSETS, AOT, TOOLS, extensions::FILES, extensions::MODULES];
 
 /// The highest level that asks nothing special of the reader, and a window that its memory bears (32 MiB).
 const LEVEL: i32 = 22;
@@ -53,7 +56,7 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
     if image.exists() {
         key = key.file("image", &image)?;
     }
-    Ok(key)
+    extensions::pack_key(build, key)
 }
 
 pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
@@ -69,7 +72,7 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     let artifact = hash::read(&aot::artifact(build))?;
     let image = build.paths.out(IMAGE);
     let image = if image.exists() { hash::read(&image)? } else { Vec::new() };
-    let packed = [
+    let mut packed = vec![
         store(
             build,
             log,
@@ -105,25 +108,28 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
         )?,
     ];
     for dir in [ASSETS, AOT, TOOLS] {
+        write_index(build, dir, &packed)?;
+    }
+    packed.extend(extensions::pack(build, log)?);
+    for &dir in DIRS {
         let size: u64 =
             packed.iter().filter(|file| file.dir == dir).map(|file| file.packed_size).sum();
         if size > CRATE_LIMIT {
             bail!("{dir} has {size} bytes; crates.io takes {CRATE_LIMIT}");
         }
-        write_index(build, dir, &packed)?;
     }
     let needed = packed.iter().filter(|file| file.dir != TOOLS);
     let total: u64 = needed.map(|file| file.packed_size).sum();
     if total > TOTAL_LIMIT {
         bail!("the packed files have {total} bytes together, over the limit of {TOTAL_LIMIT}");
     }
-    Manifest::new(build, packed.to_vec())?.write(&build.paths)?;
+    Manifest::new(build, packed)?.write(&build.paths)?;
     println!("           {total} bytes packed");
     Ok(())
 }
 
 /// The files below a directory as one archive; `keep` decides by the path relative to it.
-fn tree(dir: &Path, keep: impl Fn(&Path) -> bool) -> Result<Vec<u8>> {
+pub(crate) fn tree(dir: &Path, keep: impl Fn(&Path) -> bool) -> Result<Vec<u8>> {
     use archive::{Entry, EntryBody};
     let mut entries = Vec::new();
     for item in walkdir::WalkDir::new(dir).min_depth(1).sort_by_file_name() {
@@ -147,7 +153,7 @@ fn tree(dir: &Path, keep: impl Fn(&Path) -> bool) -> Result<Vec<u8>> {
     archive::write(entries).map_err(|error| anyhow::anyhow!("{}: {error}", dir.display()))
 }
 
-fn store(
+pub(crate) fn store(
     build: &Build,
     log: &mut Log,
     dir: &str,
@@ -183,7 +189,7 @@ fn compress(content: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 /// The constants of a crate, for its `include!`.
-fn write_index(build: &Build, dir: &str, packed: &[Packed]) -> Result<()> {
+pub(crate) fn write_index(build: &Build, dir: &str, packed: &[Packed]) -> Result<()> {
     use std::fmt::Write as _;
     let mut text = "// Written by `cargo xtask assets build`.\n".to_owned();
     for file in packed.iter().filter(|file| file.dir == dir) {

@@ -11,7 +11,7 @@ use super::{Build, abi, flags, hash, wasm};
 use crate::paths::WORK;
 
 /// Kind (`f` or `d`) and name in each line, sorted by name.
-const NAMES: &str = "link/symbols";
+pub(crate) const NAMES: &str = "link/symbols";
 
 const ARRAY: &str = "pgl_symbol_values";
 
@@ -20,8 +20,7 @@ pub(crate) const EXPORTS: &[&str] = &[ARRAY];
 
 /// Names that are not functions or data of the guest's own: entry points, the tag of longjmp, and errno, which belongs
 /// to a thread and is reached by `pgl_errno`.
-const HIDDEN: &str =
-    "main|__main_void|__main_argc_argv|__original_main|_start|_initialize|__c_longjmp|errno|pgl_main|pgl_child|pgl_unpark";
+const HIDDEN: &str = "main|__main_void|__main_argc_argv|__original_main|_start|_initialize|__c_longjmp|errno|pgl_main|pgl_child|pgl_unpark";
 
 /// Writes the array's source and compiles it to `symbols.o` in the directory `link`.
 pub(crate) fn script() -> String {
@@ -31,11 +30,12 @@ pub(crate) fn script() -> String {
         (llvm-nm-22 -g --defined-only --no-sort $(cat {WORK}/{OBJECTS}) {WORK}/{LIBPQ} {WORK}/shim/*.o {WORK}/shim/setjmp.obj 2>/dev/null || true) |
             awk 'NF == 3 && $2 ~ /[TDBRVW]/ {{ print ($2 ~ /[TW]/ ? "f" : "d"), $3 }}' > {WORK}/link/core.symbols
         (llvm-nm-22 -g --defined-only {WORK}/sysroot/lib/*/*.a $({cc} -print-libgcc-file-name) 2>/dev/null || true) |
-            awk 'NF == 3 && $2 ~ /[TW]/ {{ print "f", $3 }}' | sort -u > {WORK}/link/libc.symbols
+            awk 'NF == 3 && $2 ~ /[TDBRW]/ {{ print ($2 ~ /[TW]/ ? "f" : "d"), $3 }}' | sort -u > {WORK}/link/libc.symbols
         cd {WORK}/link
-        grep -v '^#' {WORK}/wasix/side/libc.txt | tr ' ' '\n' | awk 'NF {{ print "f", $1 }}' | sort -u > libc.wanted
-        comm -23 libc.wanted libc.symbols > libc.missing
-        if [ -s libc.missing ]; then echo "the C library lacks functions of assets/wasix/side/libc.txt:" >&2; cat libc.missing >&2; exit 1; fi
+        grep -v '^#' {WORK}/wasix/side/libc.txt | tr ' ' '\n' | awk 'NF' | sort -u > libc.names
+        awk 'NR == FNR {{ wanted[$1]; next }} $2 in wanted' libc.names libc.symbols > libc.wanted
+        cut -d' ' -f2 libc.wanted | sort -u | comm -23 libc.names - > libc.missing
+        if [ -s libc.missing ]; then echo "the C library lacks what is in assets/wasix/side/libc.txt:" >&2; cat libc.missing >&2; exit 1; fi
         cat core.symbols libc.wanted | grep -v -E '^. ({HIDDEN})$|^. __wasi_|[.]' | sort -u -k2,2 > symbols
         echo 'f __wasm_longjmp' | sort -u -k2,2 -m - symbols > symbols.all
         mv symbols.all symbols

@@ -90,11 +90,11 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
 }
 
 pub(crate) fn aot_key(build: &Build) -> Result<Key> {
-    aot::key_of("tools-aot", build, &build.paths.out("tools.wasm"))
+    aot::key_of(build, &build.paths.out("tools.wasm"))
 }
 
 pub(crate) fn aot_run(build: &Build, log: &mut Log) -> Result<()> {
-    aot::compile(build, log, &build.paths.out("tools.wasm"), &artifact(build))
+    aot::make(build, log, &build.paths.out("tools.wasm"), &artifact(build))
 }
 
 /// Where the artifact goes.

@@ -54,7 +54,7 @@ pub(crate) fn with_custom_section(module: &[u8], name: &str, contents: &[u8]) ->
     [module, &[0], &leb128(body.len()), &body].concat()
 }
 
-fn leb128(mut number: usize) -> Vec<u8> {
+pub(crate) fn leb128(mut number: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
         let byte = (number & 0x7f) as u8;
@@ -67,23 +67,23 @@ fn leb128(mut number: usize) -> Vec<u8> {
     }
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
+pub(crate) struct Reader<'a> {
+    pub(crate) rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> Result<&'a [u8]> {
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(len).context("the module ends too early")?;
         self.rest = rest;
         Ok(taken)
     }
 
-    fn byte(&mut self) -> Result<u8> {
+    pub(crate) fn byte(&mut self) -> Result<u8> {
         Ok(self.take(1)?[0])
     }
 
     /// An unsigned LEB128 number.
-    fn number(&mut self) -> Result<u64> {
+    pub(crate) fn number(&mut self) -> Result<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -95,9 +95,13 @@ impl<'a> Reader<'a> {
         bail!("a number is too long")
     }
 
-    fn name(&mut self) -> Result<String> {
+    pub(crate) fn text(&mut self) -> Result<&'a str> {
         let len = self.number()? as usize;
-        Ok(std::str::from_utf8(self.take(len)?).context("a name is not UTF-8")?.to_owned())
+        std::str::from_utf8(self.take(len)?).context("a name is not UTF-8")
+    }
+
+    fn name(&mut self) -> Result<String> {
+        Ok(self.text()?.to_owned())
     }
 
     fn types(&mut self) -> Result<Vec<String>> {
