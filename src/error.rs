@@ -5,6 +5,8 @@ mod db;
 mod lifecycle;
 mod snapshot;
 mod sqlstate;
+#[cfg(feature = "tools")]
+mod tool;
 
 pub use self::archive::{DumpError, LoadError};
 pub(crate) use self::db::memory_limit_hint;
@@ -12,6 +14,8 @@ pub use self::db::{DbError, ErrorPosition, Severity};
 pub use self::lifecycle::{AssetsError, ConfigError, DataDirError, ListenError, StartError};
 pub use self::snapshot::{SnapshotError, SnapshotFileError};
 pub use self::sqlstate::SqlState;
+#[cfg(feature = "tools")]
+pub use self::tool::ToolError;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -98,6 +102,9 @@ pub enum Error {
     Load(LoadError),
     /// A snapshot cannot be saved to a file, or loaded from it.
     SnapshotFile(SnapshotFileError),
+    /// A front-end tool did not do its work.
+    #[cfg(feature = "tools")]
+    Tool(ToolError),
 }
 
 impl Error {
@@ -174,6 +181,8 @@ impl fmt::Display for Error {
             Error::Dump(error) => error.fmt(f),
             Error::Load(error) => error.fmt(f),
             Error::SnapshotFile(error) => error.fmt(f),
+            #[cfg(feature = "tools")]
+            Error::Tool(error) => error.fmt(f),
         }
     }
 }
@@ -194,6 +203,8 @@ impl StdError for Error {
             Error::Dump(error) => error.source(),
             Error::Load(error) => error.source(),
             Error::SnapshotFile(error) => error.source(),
+            #[cfg(feature = "tools")]
+            Error::Tool(error) => error.source(),
             _ => None,
         }
     }

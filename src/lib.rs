@@ -50,6 +50,7 @@
 //! | `with-serde_json` | conversions for `serde_json` 1 | no |
 //! | `with-time` | conversions for `time` 0.3 types | no |
 //! | `tokio-postgres` | asynchronous sessions: a `tokio_postgres::Client` over a stream in this process; has `tokio` in it | no |
+//! | `tools` | [`tools`]: `pg_dump`, `pg_restore`, `psql` and `pg_dumpall` inside this process | no |
 //! | `tls` | TLS for the clients of a [`PgliteServer`] | no |
 //!
 //! Platforms: x86-64 Linux with glibc. Elsewhere opening a database is an [`AssetsError`].
@@ -68,6 +69,8 @@ mod server;
 mod snapshot;
 mod template;
 pub mod testing;
+#[cfg(feature = "tools")]
+pub mod tools;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "tokio-postgres")]
@@ -145,3 +148,6 @@ struct TestingPage;
 #[cfg(all(doctest, feature = "tls"))]
 #[doc = include_str!("../docs/tls.md")]
 struct TlsPage;
+#[cfg(all(doctest, feature = "tools"))]
+#[doc = include_str!("../docs/dump.md")]
+struct DumpPage;

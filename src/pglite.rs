@@ -285,6 +285,47 @@ impl Pglite {
         Cluster::dump(&self.cluster, &self.access, writer, format)
     }
 
+    /// Dumps this database by PostgreSQL's `pg_dump`, as SQL or as an archive: see [`Dump`](crate::tools::Dump).
+    ///
+    /// It has a session of its own, so what this one has not committed is not in it, and this one stays as it
+    /// is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use pglite_oxide::Pglite;
+    ///
+    /// # fn main() -> Result<(), pglite_oxide::Error> {
+    /// let mut db = Pglite::temporary()?;
+    /// db.exec("CREATE TABLE planet (name text)")?;
+    /// let sql = db.dump().schema_only().no_owner().to_string()?;
+    /// assert!(sql.contains("CREATE TABLE public.planet"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tools")]
+    pub fn dump(&self) -> crate::tools::Dump {
+        let idle = self.session.transaction_status() == crate::client::TransactionStatus::Idle;
+        crate::tools::Dump::new(self.target(), !idle)
+    }
+
+    /// Restores a dump into this database, by `pg_restore` or `psql`: see [`Restore`](crate::tools::Restore).
+    #[cfg(feature = "tools")]
+    pub fn restore(&self) -> crate::tools::Restore {
+        crate::tools::Restore::new(self.target())
+    }
+
+    /// One of PostgreSQL's front-end tools, connected to this database: see [`Tool`](crate::tools::Tool).
+    #[cfg(feature = "tools")]
+    pub fn tool(&self, program: crate::tools::Program) -> crate::tools::Tool {
+        crate::tools::Tool::connected(program, self.target())
+    }
+
+    #[cfg(feature = "tools")]
+    fn target(&self) -> crate::tools::Target {
+        crate::tools::Target { cluster: self.cluster.clone(), access: self.access.clone() }
+    }
+
     #[cfg(feature = "tokio-postgres")]
     pub(crate) fn access(&self) -> &Access {
         &self.access

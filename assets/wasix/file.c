@@ -126,30 +126,3 @@ syncfs(int fd)
 {
 	return pgl_result(k_fd_sync_file_system(fd));
 }
-
-/* No programs can be started from inside the sandbox. */
-int
-system(const char *command)
-{
-	errno = ENOSYS;
-	return -1;
-}
-
-/*
- * One question has an answer: which locales does the system have?  None; Postgres' own (C, and C.UTF-8 of
- * its built-in provider) need no system.
- */
-FILE *
-popen(const char *command, const char *mode)
-{
-	if (strcmp(command, "locale -a") == 0)
-		return fopen("/dev/null", "r");
-	errno = ENOSYS;
-	return NULL;
-}
-
-int
-pclose(FILE *stream)
-{
-	return fclose(stream);
-}

@@ -2,6 +2,8 @@
 
 mod cache;
 mod extensions;
+#[cfg(feature = "tools")]
+mod tools;
 
 pub(crate) use self::cache::directory as cache_directory;
 
@@ -14,6 +16,8 @@ use wasmer::{Engine, Module};
 
 use self::cache::Asset;
 pub(crate) use self::cache::{CacheDir, Unpacked, map_file};
+#[cfg(feature = "tools")]
+pub(crate) use self::tools::tools;
 use crate::error::AssetsError;
 use crate::kernel::features::features;
 use crate::kernel::linker::Library;
@@ -173,7 +177,10 @@ struct Packed {
 impl Packed {
     fn all(&self) -> Vec<Asset> {
         let parts = [self.code, self.installation, self.template].into_iter().chain(self.image);
-        parts.chain(extensions::assets()).collect()
+        let parts = parts.chain(extensions::assets());
+        #[cfg(feature = "tools")]
+        let parts = parts.chain(tools::asset().ok());
+        parts.collect()
     }
 }
 

@@ -8,20 +8,25 @@ use super::image::{Base, MemoryImage, Use};
 use super::memory::Region;
 use super::window::Window;
 
-/// Makes the memory of a child, with the window in place. `base` is what the parent's memory is mapped
-/// from, and the child's afterwards.
+/// Makes the memory of a child, with the window in place if there is one. `base` is what the parent's
+/// memory is mapped from, and the child's afterwards.
 ///
 /// The calling thread must be the parent's own, in a kernel call: its guest code does not run.
 pub(crate) fn copy_memory(
     parent: &Region,
-    window: &Window,
+    window: Option<&Window>,
     base: &mut Option<Arc<Base>>,
 ) -> io::Result<Region> {
-    let ranges = window.private_ranges(parent.len());
+    let ranges = match window {
+        Some(window) => window.private_ranges(parent.len()),
+        None => vec![0..parent.len()],
+    };
     let image = MemoryImage::capture(parent, ranges, base, Use::Once)?;
     let child = Region::new(parent.len())?;
     // SAFETY: the child's guest has not started.
     unsafe { image.restore(&child)? };
-    window.map_into(&child)?;
+    if let Some(window) = window {
+        window.map_into(&child)?;
+    }
     Ok(child)
 }

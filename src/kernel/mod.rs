@@ -31,6 +31,7 @@ mod waker;
 mod window;
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -72,6 +73,7 @@ pub(crate) struct Kernel {
     /// What a cluster that was made from an image does not share with its original.
     copy: Option<CopyFacts>,
     listeners: Listeners,
+    connector: OnceLock<Connector>,
     timers: Timers,
     /// All processes are being killed.
     ending: AtomicBool,
@@ -83,10 +85,18 @@ impl std::fmt::Debug for Kernel {
     }
 }
 
+/// Makes a connection to a Unix socket that is neither the cluster's own nor the host's; `None` if it does
+/// not know the name.
+pub(crate) type Connector = Box<dyn Fn(&str) -> Option<io::Result<UnixStream>> + Send + Sync>;
+
 /// Where the first process's standard streams go.
 pub(crate) enum Stdio {
     /// No input; output and errors in lines to the sink.
     Lines(LineSink),
+    /// Files or pipes of the host; no input if there is none, and errors in lines if they are not to be a
+    /// stream.
+    #[allow(dead_code, reason = "for the feature `tools`")]
+    Streams { input: Option<OwnedFd>, output: OwnedFd, errors: Result<OwnedFd, LineSink> },
     /// The host process's own.
     #[allow(dead_code, reason = "for xtask-run, which includes the kernel")]
     Inherit,
@@ -127,6 +137,7 @@ impl Kernel {
             processes: ProcessTable::default(),
             copy: None,
             listeners: Listeners::default(),
+            connector: OnceLock::new(),
             timers: Timers::default(),
             ending: AtomicBool::new(false),
         }
@@ -148,6 +159,13 @@ impl Kernel {
             descriptors.add(Arc::new(open)).expect("an empty table has room");
         }
         process::start(self, arguments, descriptors)
+    }
+
+    /// Says who connects the guest to what. To be called once, before the first process starts.
+    #[allow(dead_code, reason = "for the feature `tools`")]
+    pub(crate) fn set_connector(&self, connector: Connector) {
+        let first = self.connector.set(connector).is_ok();
+        debug_assert!(first, "a kernel has one connector");
     }
 
     /// Connects to a local listener of the guest.
@@ -253,6 +271,14 @@ fn standard_streams(stdio: Stdio) -> io::Result<[Open; 3]> {
         Stdio::Lines(sink) => {
             let console = Arc::new(Console::new(sink));
             [open(Kind::Null), open(Kind::Console(console.clone())), open(Kind::Console(console))]
+        }
+        Stdio::Streams { input, output, errors } => {
+            let input = input.map_or(Kind::Null, Kind::Pipe);
+            let errors = match errors {
+                Ok(fd) => Kind::Pipe(fd),
+                Err(sink) => Kind::Console(Arc::new(Console::new(sink))),
+            };
+            [open(input), open(Kind::Pipe(output)), open(errors)]
         }
         Stdio::Inherit => {
             use std::os::fd::AsFd;

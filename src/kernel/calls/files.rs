@@ -1,6 +1,6 @@
 //! Calls on descriptors.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{IoSlice, IoSliceMut, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -177,9 +177,11 @@ pub(super) fn fd_pipe(context: &mut Context, reader: u32, writer: u32) -> CallRe
 
 pub(super) fn fd_fdstat_get(context: &mut Context, fd: i32, result: u32) -> CallResult {
     let open = context.descriptors.get(fd)?;
+    let is_terminal = matches!(&open.kind, Kind::Pipe(fd) if fd.is_terminal());
     let kind = match &open.kind {
         Kind::File(file) => file_type(file.metadata()?.kind),
         Kind::Socket(_) | Kind::Local(_) => SOCKET_STREAM,
+        Kind::Pipe(_) if is_terminal => file_type(FileKind::CharacterDevice),
         Kind::Pipe(_) => 0,
         Kind::Console(_) | Kind::Null => file_type(FileKind::CharacterDevice),
     };
@@ -187,6 +189,10 @@ pub(super) fn fd_fdstat_get(context: &mut Context, fd: i32, result: u32) -> Call
     bytes[0] = kind;
     bytes[2..4].copy_from_slice(&open.flags().to_le_bytes());
     bytes[8..24].fill(0xff); // every right
+    if is_terminal {
+        // By these two, fd_seek and fd_tell, `isatty` tells a terminal from other devices.
+        bytes[8] &= !(1 << 2 | 1 << 5);
+    }
     context.region.write(result, &bytes)
 }
 

@@ -94,11 +94,17 @@ pub(super) fn sock_connect(context: &mut Context, fd: i32, address: u32, len: u3
     }
 }
 
-/// To a listener of the cluster itself, or else to a socket of the host.
+/// To a listener of the cluster itself, to what the kernel's connector knows, or else to a socket of the host.
 fn connect_local(context: &Context, address: &Address) -> Result<Connection, Errno> {
     let Address::Unix(path) = address else { return Err(Errno::AFNOSUPPORT) };
     let listeners = &context.kernel.listeners;
-    match std::str::from_utf8(path) {
+    let name = std::str::from_utf8(path);
+    if let (Ok(name), Some(connector)) = (name, context.kernel.connector.get())
+        && let Some(stream) = connector(name)
+    {
+        return Ok(Connection::local(stream?, Peer::Program)?);
+    }
+    match name {
         Ok(name) if listeners.is_open(name) => {
             let stream = listeners.connect(name, Peer::Cluster)?;
             Ok(Connection::local(stream, Peer::Cluster)?)

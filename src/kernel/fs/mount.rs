@@ -110,6 +110,15 @@ impl Namespace {
         Ok(())
     }
 
+    /// The same, without its directories: what is in it is there, but no directory above lists it, and no path
+    /// leads to it through a symlink.
+    #[allow(dead_code, reason = "for the feature `tools`")]
+    pub(crate) fn mount_unseen(&mut self, point: &str, fs: Arc<dyn FileSystem>, read_only: bool) {
+        let point = path::components(point).map(str::to_owned).collect();
+        self.mounts.push(Mount { point, fs, read_only: AtomicBool::new(read_only) });
+        self.mounts.sort_by_key(|mount| std::cmp::Reverse(mount.point.len()));
+    }
+
     /// The mount that has `path`, which has no `..`, and the path there.
     fn locate<'p>(&self, path: &'p str) -> (&Mount, &'p str) {
         self.mounts

@@ -1,6 +1,6 @@
 //! Step `aot`: the module compiled ahead of time, by the package `xtask-aot`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -21,10 +21,14 @@ const HOST_PACKAGES: &[(&str, &str)] = &[
 const OBJCOPY: &str = "/usr/lib/llvm-22/bin/llvm-objcopy";
 
 pub(crate) fn key(build: &Build) -> Result<Key> {
+    key_of(build, &build.paths.out("postgres.wasm"))
+}
+
+/// Of a step that compiles this module.
+pub(crate) fn key_of(build: &Build, wasm: &Path) -> Result<Key> {
     let mut key = tool_key(build)?;
-    let wasm = build.paths.out("postgres.wasm");
     if wasm.exists() {
-        key = key.file("module", &wasm)?;
+        key = key.file("module", wasm)?;
     }
     Ok(key)
 }
@@ -40,24 +44,32 @@ pub(crate) fn tool_key(build: &Build) -> Result<Key> {
 }
 
 /// Where the artifact goes.
-pub(crate) fn artifact(build: &Build) -> std::path::PathBuf {
+pub(crate) fn artifact(build: &Build) -> PathBuf {
+    artifact_of(build, "postgres.elf")
+}
+
+pub(crate) fn artifact_of(build: &Build, name: &str) -> PathBuf {
     match build.compiler {
-        Compiler::Llvm => build.paths.out("postgres.elf"),
-        Compiler::Cranelift => build.paths.out("cranelift/postgres.elf"),
+        Compiler::Llvm => build.paths.out(name),
+        Compiler::Cranelift => build.paths.out("cranelift").join(name),
     }
 }
 
 pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
+    make(build, log, &build.paths.out("postgres.wasm"), &artifact(build))
+}
+
+/// An artifact in its place.
+pub(crate) fn make(build: &Build, log: &mut Log, wasm: &Path, artifact: &Path) -> Result<()> {
     build_tool(build, log)?;
-    let artifact = artifact(build);
     if let Some(dir) = artifact.parent() {
         std::fs::create_dir_all(dir)?;
     }
     // Made beside and renamed: somebody may have the old one mapped.
     let fresh = artifact.with_extension("elf.new");
-    compile(build, log, &build.paths.out("postgres.wasm"), &fresh)?;
-    std::fs::rename(&fresh, &artifact)?;
-    log.note(&format!("sha256 {}", hash::sha256(&artifact)?))
+    compile(build, log, wasm, &fresh)?;
+    std::fs::rename(&fresh, artifact)?;
+    log.note(&format!("sha256 {}", hash::sha256(artifact)?))
 }
 
 const TOOL: &str = "xtask-aot";

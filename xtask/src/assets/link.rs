@@ -36,7 +36,7 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     hash::empty_dir(&build.paths.work("link"))?;
     log.run(&mut build.chroot().script(&script()))?;
     let bytes = hash::read(&build.paths.work("link/postgres.wasm"))?;
-    check(&bytes)?;
+    check("postgres.wasm", &bytes, REQUIRED_EXPORTS)?;
     let bytes = symbols::describe(build, &bytes)?;
     hash::write_file(&build.paths.out("postgres.wasm"), &bytes)?;
     hash::copy(
@@ -45,17 +45,18 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     )
 }
 
-fn check(bytes: &[u8]) -> Result<()> {
-    let module = wasm::Module::parse(bytes).context("the linked module")?;
-    for name in REQUIRED_EXPORTS {
+/// That a module has these exports, and imports what the kernel provides.
+pub(crate) fn check(file: &str, bytes: &[u8], exports: &[&str]) -> Result<()> {
+    let module = wasm::Module::parse(bytes).with_context(|| format!("the linked {file}"))?;
+    for name in exports {
         if !module.exports.iter().any(|export| export.name == *name) {
-            bail!("postgres.wasm does not export {name}");
+            bail!("{file} does not export {name}");
         }
     }
     for import in &module.imports {
         if !IMPORT_MODULES.contains(&import.module.as_str()) {
             bail!(
-                "postgres.wasm imports {}.{}, which the kernel does not provide",
+                "{file} imports {}.{}, which the kernel does not provide",
                 import.module,
                 import.name
             );
@@ -64,7 +65,7 @@ fn check(bytes: &[u8]) -> Result<()> {
     let path = format!("{WORK}/");
     if let Some(at) = bytes.windows(path.len()).position(|window| window == path.as_bytes()) {
         let context = &bytes[at.saturating_sub(40)..(at + 80).min(bytes.len())];
-        bail!("postgres.wasm contains a path of the build: {}", context.escape_ascii());
+        bail!("{file} contains a path of the build: {}", context.escape_ascii());
     }
     Ok(())
 }

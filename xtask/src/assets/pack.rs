@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use zstd::stream::raw::CParameter;
 
 use super::manifest::{Manifest, Packed};
-use super::{Build, Compiler, Key, aot, extensions, hash, initdb, share};
+use super::{Build, Compiler, Key, aot, extensions, hash, initdb, share, tools};
 use crate::process::Log;
 
 // Written for the library, which uses all of it.
@@ -17,8 +17,11 @@ mod archive;
 pub(crate) const ASSETS: &str = "crates/pglite-oxide-assets/packed";
 pub(crate) const AOT: &str = "crates/pglite-oxide-aot-x86_64-unknown-linux-gnu/packed";
 
+/// Not in the total below: who does not switch the feature on does not get it.
+pub(crate) const TOOLS: &str = "crates/pglite-oxide-tools-x86_64-unknown-linux-gnu/packed";
+
 /// The directories of packed files, one in each crate.
-pub(crate) const DIRS: &[&str] = &[ASSETS, AOT, extensions::FILES, extensions::MODULES];
+pub(crate) const DIRS: &[&str] = &[ASSETS, AOT, TOOLS, extensions::FILES, extensions::MODULES];
 
 /// The highest level that asks nothing special of the reader, and a window that its memory bears (32 MiB).
 const LEVEL: i32 = 22;
@@ -39,6 +42,10 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
     let artifact = aot::artifact(build);
     if artifact.exists() {
         key = key.file("artifact", &artifact)?;
+    }
+    let artifact = tools::artifact(build);
+    if artifact.exists() {
+        key = key.file("tools", &artifact)?;
     }
     for (name, dir) in [("share", share::dir(build)), ("template", initdb::dir(build))] {
         if dir.exists() {
@@ -91,8 +98,16 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
             "The module as native code, to be mapped by Wasmer",
             &artifact,
         )?,
+        store(
+            build,
+            log,
+            TOOLS,
+            "tools.elf",
+            "The tools as native code, to be mapped by Wasmer",
+            &hash::read(&tools::artifact(build))?,
+        )?,
     ];
-    for dir in [ASSETS, AOT] {
+    for dir in [ASSETS, AOT, TOOLS] {
         write_index(build, dir, &packed)?;
     }
     packed.extend(extensions::pack(build, log)?);
@@ -103,7 +118,8 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
             bail!("{dir} has {size} bytes; crates.io takes {CRATE_LIMIT}");
         }
     }
-    let total: u64 = packed.iter().map(|file| file.packed_size).sum();
+    let needed = packed.iter().filter(|file| file.dir != TOOLS);
+    let total: u64 = needed.map(|file| file.packed_size).sum();
     if total > TOTAL_LIMIT {
         bail!("the packed files have {total} bytes together, over the limit of {TOTAL_LIMIT}");
     }

@@ -1,0 +1,16 @@
+//! PostgreSQL's front-end tools compiled ahead of time for x86-64 Linux (glibc), for `pglite-oxide`.
+//!
+//! Everything here is made by `cargo xtask assets build`.
+
+include!("../packed/index.rs");
+
+/// One packed file.
+#[derive(Clone, Copy, Debug)]
+pub struct Packed {
+    /// The file, compressed with zstd.
+    pub packed: &'static [u8],
+    /// BLAKE3 of the unpacked bytes, in hexadecimal.
+    pub blake3: &'static str,
+    /// Number of unpacked bytes.
+    pub len: u64,
+}

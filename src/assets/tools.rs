@@ -1,0 +1,38 @@
+//! PostgreSQL's front-end tools, which are one module.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use wasmer::{Engine, Module};
+
+use super::cache::{Asset, CacheDir};
+use super::{RUNTIME, load_module, packed};
+use crate::error::AssetsError;
+
+/// Loads the tools at the first call in this process. They are unpacked to the cache that the runtime has, if that
+/// is loaded and no other is named.
+pub(crate) fn tools(cache: Option<&Path>) -> Result<(Engine, Module), AssetsError> {
+    static TOOLS: Mutex<Option<(Engine, Module)>> = Mutex::new(None);
+    let mut tools = TOOLS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(loaded) = tools.as_ref() {
+        return Ok(loaded.clone());
+    }
+    let asset = asset()?;
+    let loaded = match RUNTIME.get() {
+        Some(runtime) if cache.is_none() => load_module(&runtime.cache, &asset)?,
+        _ => load_module(&CacheDir::new(cache, packed()?.all()), &asset)?,
+    };
+    Ok(tools.insert(loaded).clone())
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+pub(super) fn asset() -> Result<Asset, AssetsError> {
+    use pglite_oxide_tools_x86_64_unknown_linux_gnu::TOOLS;
+    Ok(Asset { name: "tools.elf", packed: TOOLS.packed, hash: TOOLS.blake3, len: TOOLS.len })
+}
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")))]
+pub(super) fn asset() -> Result<Asset, AssetsError> {
+    packed()?;
+    Err(AssetsError::UnsupportedTarget { target: std::env::consts::OS.into() })
+}
