@@ -92,7 +92,12 @@ const STEPS: &[Step] = &[
     Step { name: "compile", what: "PostgreSQL's objects", key: compile::key, run: compile::run },
     Step { name: "link", what: "postgres.wasm", key: link::key, run: link::run },
     Step { name: "aot", what: "native artifact of postgres.wasm", key: aot::key, run: aot::run },
-    Step { name: "tools", what: "tools.wasm: pg_dump and others", key: tools::key, run: tools::run },
+    Step {
+        name: "tools",
+        what: "tools.wasm: pg_dump and others",
+        key: tools::key,
+        run: tools::run,
+    },
     Step {
         name: "tools-aot",
         what: "native artifact of tools.wasm",

@@ -32,7 +32,6 @@ const SOURCES: &[(&str, &str)] = &[
     // Extensions that are not part of PostgreSQL.
     ("ip4r", "2."),
     ("pg-partman", "5."),
-    ("pg-rational", "0."),
     ("pgtap", "1."),
     ("pgvector", "0."),
     ("prefix", "1."),

@@ -27,6 +27,9 @@ pub(super) struct Extension {
     /// Does CREATE EXTENSION know it? Else it is only loaded.
     #[serde(default = "yes")]
     pub(super) create: bool,
+    /// Are scripts taken that upgrade from older versions?
+    #[serde(default = "yes")]
+    pub(super) upgrades: bool,
     /// Of use only if it is loaded when PostgreSQL starts.
     #[serde(default)]
     pub(super) preload: bool,

@@ -28,6 +28,9 @@ pub(super) fn collect(build: &Build, catalogue: &Catalogue) -> Result<()> {
                 continue;
             }
             for file in hash::files(&from)? {
+                if !is_wanted(part, &file, catalogue) {
+                    continue;
+                }
                 let to = out.join(part).join(&file);
                 if to.exists() {
                     bail!("{} comes from more than one source", to.display());
@@ -47,6 +50,21 @@ pub(super) fn collect(build: &Build, catalogue: &Catalogue) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Beside control files and scripts of versions, some makefiles install what is from before there were extensions.
+fn is_wanted(part: &str, file: &Path, catalogue: &Catalogue) -> bool {
+    if part != "extension" || file.extension().is_some_and(|ending| ending == "control") {
+        return true;
+    }
+    let name = file.to_string_lossy();
+    let parts: Vec<&str> = name.split("--").collect();
+    let extension = catalogue.extension.iter().find(|extension| extension.name == parts[0]);
+    match parts.len() {
+        1 => false,
+        2 => extension.is_some(),
+        _ => extension.is_some_and(|extension| extension.upgrades),
+    }
 }
 
 fn control_file(share: &Path, extension: &str) -> PathBuf {
