@@ -136,6 +136,7 @@ pub use tokio_client::TokioConnection;
 #[doc = include_str!("../docs/getting-started.md")]
 #[doc = include_str!("../docs/server.md")]
 #[doc = include_str!("../docs/options.md")]
+#[cfg_attr(feature = "extensions", doc = include_str!("../docs/extensions.md"))]
 #[doc = include_str!("../docs/data-safety.md")]
 #[doc = include_str!("../docs/errors.md")]
 #[doc = include_str!("../docs/types.md")]
