@@ -13,7 +13,8 @@ use crate::error::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Format {
-    /// SQL, to be run by `psql` or [`Session::exec`](crate::Session::exec).
+    /// SQL, to be run by `psql`. It is not for [`Session::exec`](crate::Session::exec): rows and some lines are in a
+    /// form that `psql` sends.
     #[default]
     Plain,
     /// An archive in one file, from which `pg_restore` takes all or a part.

@@ -23,6 +23,8 @@ mod testing;
 mod tls;
 #[cfg(not(feature = "tls"))]
 mod tls_absent;
+#[cfg(feature = "tools")]
+mod tools;
 
 use std::time::{Duration, Instant};
 

@@ -25,6 +25,7 @@ Maintainer commands of pglite-oxide.
       --clients                        only psql and the programs that run PostgreSQL's tests
   cargo xtask regress [OPTIONS]        PostgreSQL's own regression tests (--help lists the options)
   cargo xtask isolation [OPTIONS]      its isolation tests: sessions that wait for each other
+  cargo xtask interop                  native pg_dump, pg_restore and psql read our dumps, and the reverse
   cargo xtask perf [OPTIONS]           measurements, beside the native PostgreSQL (--help lists the options)
 
 `assets build` needs Debian, root and network; `native build` Debian and network. They work in $PGLITE_OXIDE_BUILD
@@ -51,7 +52,7 @@ fn run(args: &[String]) -> Result<()> {
         ["assets", "steps"] => assets::print_steps(),
         ["native", "build"] => assets::build_native(false)?,
         ["native", "build", "--clients"] => assets::build_native(true)?,
-        ["regress" | "isolation" | "perf", ..] => {
+        ["regress" | "isolation" | "interop" | "perf", ..] => {
             bail!("{} cannot be run: {}", words[0], run_database_command(args))
         }
         _ => bail!("no such command: {}\n\n{HELP}", args.join(" ")),

@@ -29,6 +29,18 @@ pub(crate) enum Command {
     /// Print the URL of the server that `pglite` runs for a directory
     #[command(after_help = URL_STATUS)]
     Url(UrlArgs),
+    /// Run psql: with its arguments, and --path DIR or --temporary for a database without a server
+    #[command(disable_help_flag = true)]
+    Psql(ToolArgs),
+    /// Run pg_dump: with its arguments, and --path DIR for a database without a server
+    #[command(disable_help_flag = true)]
+    Dump(ToolArgs),
+    /// Run pg_restore: with its arguments, and --path DIR for a database without a server
+    #[command(disable_help_flag = true)]
+    Restore(ToolArgs),
+    /// Copy the databases of a directory to a new one, by dump and restore
+    #[command(after_help = UPGRADE_STATUS)]
+    Upgrade(UpgradeArgs),
 }
 
 const SERVE_STATUS: &str = "\
@@ -54,6 +66,15 @@ const URL_STATUS: &str = "\
 Exit status:
   0  the URL is on standard output
   1  no server of `pglite` runs for the directory
+  2  the command line is wrong";
+
+const UPGRADE_STATUS: &str = "\
+Nothing else may have the old directory open. It stays as it is. NEW must be empty or missing, and is
+there when all is in it; if that fails, the dump is kept beside it.
+
+Exit status:
+  0  the path of the new directory is on standard output
+  1  it failed
   2  the command line is wrong";
 
 #[derive(Debug, Args)]
@@ -82,6 +103,23 @@ pub(crate) struct UrlArgs {
     /// The directory of the database
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) path: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ToolArgs {
+    /// The tool's arguments; --help lists them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpgradeArgs {
+    /// The directory of the database
+    #[arg(value_name = "OLD")]
+    pub(crate) old: PathBuf,
+    /// The directory to make
+    #[arg(value_name = "NEW")]
+    pub(crate) new: PathBuf,
 }
 
 /// What `serve` and `run` have in common.

@@ -60,6 +60,12 @@ impl From<pglite_oxide::Error> for Failure {
     }
 }
 
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 /// A line of `pglite` itself, whatever the log's options are.
 pub(crate) fn say(message: &str) {
     // With standard error closed there is nobody left to tell.

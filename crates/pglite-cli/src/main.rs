@@ -10,11 +10,14 @@ mod log;
 mod run;
 mod serve;
 mod server;
+mod tools;
+mod upgrade;
 mod url;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use pglite_oxide::tools::Program;
 
 use crate::args::{Cli, Command};
 
@@ -27,6 +30,12 @@ fn main() -> ExitCode {
         Command::Serve(args) => (serve::command(args), failure::FAILED),
         Command::Run(args) => (run::command(args), failure::NOT_RUN),
         Command::Url(args) => (url::command(args), failure::FAILED),
+        Command::Psql(args) => (tools::command(Program::Psql, &args.arguments), failure::FAILED),
+        Command::Dump(args) => (tools::command(Program::PgDump, &args.arguments), failure::FAILED),
+        Command::Restore(args) => {
+            (tools::command(Program::PgRestore, &args.arguments), failure::FAILED)
+        }
+        Command::Upgrade(args) => (upgrade::command(args), failure::FAILED),
     };
     match result {
         Ok(status) => ExitCode::from(status),

@@ -202,12 +202,6 @@ fn add_database(program: Program, arguments: &mut Vec<String>) {
     }
 }
 
-/// The arguments of `pglite-dump`: those of `pg_dump`, `--path`, and a URL.
-pub(crate) fn dump() -> Result<u8, Failure> {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    command(Program::PgDump, &arguments)
-}
-
 /// The error of a tool that was used on the way, as far as it says it itself.
 pub(crate) fn tool_failure(what: &str, error: &Error) -> Failure {
     Failure::new(format!("{what}: {}", chain(error)))

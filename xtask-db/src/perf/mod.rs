@@ -6,7 +6,9 @@
 mod bench;
 mod client;
 mod connect;
+mod dump;
 mod idle;
+pub(crate) mod interop;
 mod limits;
 mod memory;
 mod native;
@@ -33,7 +35,7 @@ cargo xtask perf [OPTIONS]: measurements, beside native PostgreSQL of the same v
 
   --json FILE        write the rows to FILE too
   --groups A,B,...   only these: start trips trips-pinned bench limits memory connect pgbench
-                     pgbench-pinned sqlx idle (default: all)
+                     pgbench-pinned sqlx idle dump (default: all)
   --rounds N         repetitions of each statement of bench.sql (default 5)
   --quick            a third of all repetitions: to see that it works, and roughly how fast
   --sql FILE         measure the statements of FILE (one per paragraph) instead of those of bench.sql
@@ -57,6 +59,7 @@ const GROUPS: &[&str] = &[
     "pgbench-pinned",
     "sqlx",
     "idle",
+    "dump",
 ];
 
 /// How thorough the measurements are: the last argument of a child.
@@ -185,6 +188,7 @@ fn measure(group: &str, args: &[String]) -> Result<ExitCode> {
         "pgbench-pinned" => pgbench::measure(&setup, trips::Cpus::One)?,
         "sqlx" => sqlx::measure(&setup)?,
         "idle" => idle::measure(&setup)?,
+        "dump" => dump::measure(&setup)?,
         _ => bail!("no such group: {group}"),
     };
     println!("{}", serde_json::to_string(&rows)?);

@@ -141,6 +141,55 @@ impl NativeData {
         }
     }
 
+    /// A file beside the data directories, which the native programs may write.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Runs a client program to its end.
+    pub(super) fn client(&self, program: &str, arguments: &[&str]) -> Result<()> {
+        self.run_client(self.command(program), program, arguments).map(drop)
+    }
+
+    /// The same, connected to a server.
+    pub(super) fn client_of(
+        &self,
+        server: &NativeServer,
+        program: &str,
+        arguments: &[&str],
+    ) -> Result<()> {
+        self.output_of(server, program, arguments).map(drop)
+    }
+
+    /// The same; returns its standard output.
+    pub(super) fn output_of(
+        &self,
+        server: &NativeServer,
+        program: &str,
+        arguments: &[&str],
+    ) -> Result<String> {
+        let mut command = self.command(program);
+        let directory = server.socket.parent().context("a socket without a directory")?;
+        command.env("PGHOST", directory).env("PGUSER", "postgres");
+        if program != "pg_restore" {
+            command.env("PGDATABASE", "postgres");
+        }
+        self.run_client(command, program, arguments)
+    }
+
+    fn run_client(
+        &self,
+        mut command: Command,
+        program: &str,
+        arguments: &[&str],
+    ) -> Result<String> {
+        let output = command.args(arguments).stdin(Stdio::null()).output()?;
+        if !output.status.success() {
+            bail!("native {program} failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
         if let Some((uid, gid)) = unprivileged() {
