@@ -5,4 +5,5 @@ mod harness;
 mod options;
 mod run;
 mod serve;
+mod tools;
 mod url;
