@@ -1,6 +1,7 @@
 //! The PostgreSQL runtime that is packed into the crate: unpacked, checked and loaded once per process.
 
 mod cache;
+mod unpack;
 
 pub(crate) use self::cache::directory as cache_directory;
 
@@ -35,10 +36,11 @@ static LOADING: Mutex<()> = Mutex::new(());
 
 impl Runtime {
     /// Loads the runtime at the first call in this process; later calls return the same, whatever
-    /// cache directory they name. `beside` is done at the first call, by another thread.
+    /// cache directory they name. `with_image`, if the packed image will be needed, loads it at the first
+    /// call, by another thread.
     pub(crate) fn load(
         cache: Option<&Path>,
-        beside: impl FnOnce(&CacheDir) + Send,
+        with_image: Option<fn(&CacheDir)>,
     ) -> Result<Arc<Runtime>, AssetsError> {
         if let Some(runtime) = RUNTIME.get() {
             return Ok(runtime.clone());
@@ -47,20 +49,27 @@ impl Runtime {
         if let Some(runtime) = RUNTIME.get() {
             return Ok(runtime.clone());
         }
-        let runtime = Arc::new(Runtime::load_from(cache, beside)?);
+        let runtime = Arc::new(Runtime::load_from(cache, with_image)?);
         Ok(RUNTIME.get_or_init(|| runtime).clone())
     }
 
     fn load_from(
         cache: Option<&Path>,
-        beside: impl FnOnce(&CacheDir) + Send,
+        with_image: Option<fn(&CacheDir)>,
     ) -> Result<Runtime, AssetsError> {
         let packed = packed()?;
         let cache = CacheDir::new(cache, packed.all());
-        let Packed { code, installation, .. } = packed;
+        let Packed { code, installation, image, .. } = packed;
+        let image = image.filter(|_| with_image.is_some());
+        // The largest first, so that threads end together.
+        let needed: Vec<_> =
+            [Some(code), image, Some(installation)].into_iter().flatten().collect();
+        cache.prepare(&needed);
         let others = || {
             let installation = tree(&cache, &installation);
-            beside(&cache);
+            if let Some(load) = with_image {
+                load(&cache);
+            }
             installation
         };
         // Half the work is checking hashes: the code on one core, the rest on another.
