@@ -374,7 +374,8 @@ fn a_server_has_them_too() {
     client.batch_execute("CREATE EXTENSION citext; CREATE TABLE t (name citext UNIQUE)").unwrap();
     client.batch_execute("INSERT INTO t VALUES ('Ada')").unwrap();
     let mut second = postgres::Client::connect(&server.database_url(), postgres::NoTls).unwrap();
-    let found: i64 = second.query_one("SELECT count(*) FROM t WHERE name = 'ADA'", &[]).unwrap().get(0);
+    let found: i64 =
+        second.query_one("SELECT count(*) FROM t WHERE name = 'ADA'", &[]).unwrap().get(0);
     assert_eq!(found, 1);
     drop((client, second));
     std::thread::sleep(Duration::ZERO);
@@ -429,7 +430,11 @@ mod directories {
         assert!(text.contains("not a side module"), "{text}");
 
         fs::remove_dir_all(dir.path().join("lib")).unwrap();
-        write(dir.path(), "share/extension/half.control", b"default_version = '1.0'\nmodule_pathname = '$libdir/half'\n");
+        write(
+            dir.path(),
+            "share/extension/half.control",
+            b"default_version = '1.0'\nmodule_pathname = '$libdir/half'\n",
+        );
         let mut db = open().unwrap();
         let error = db.exec("CREATE EXTENSION half").unwrap_err().to_string();
         assert!(error.contains("no installation script"), "{error}");

@@ -30,11 +30,21 @@ pub(super) enum Import {
     LongjmpTag,
     MemoryBase,
     TableBase,
-    Function { name: String, ty: FunctionType, source: Source },
+    Function {
+        name: String,
+        ty: FunctionType,
+        source: Source,
+    },
     /// A global variable with the address of data.
-    DataAddress { name: String, source: Source },
+    DataAddress {
+        name: String,
+        source: Source,
+    },
     /// The same with a function's slot in the table.
-    FunctionAddress { name: String, source: Source },
+    FunctionAddress {
+        name: String,
+        source: Source,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -113,10 +123,7 @@ fn exports(module: &Module) -> HashMap<String, Export> {
         }
         _ => None,
     };
-    info.exports
-        .iter()
-        .filter_map(|(name, index)| Some((name.clone(), export(index)?)))
-        .collect()
+    info.exports.iter().filter_map(|(name, index)| Some((name.clone(), export(index)?))).collect()
 }
 
 /// All imports, and the names of those that nobody can have.

@@ -18,7 +18,10 @@ fn an_open_transaction_goes_on() {
     let pid = db.backend_pid();
     let sql = db.dump().inserts().to_string().unwrap();
     assert!(sql.contains("VALUES (1)") && !sql.contains("VALUES (2)"), "{sql}");
-    assert_eq!((db.backend_pid(), db.transaction_status()), (pid, TransactionStatus::InTransaction));
+    assert_eq!(
+        (db.backend_pid(), db.transaction_status()),
+        (pid, TransactionStatus::InTransaction)
+    );
     for (sql, value) in [
         ("SHOW application_name", "mine"),
         ("SHOW search_path", "pg_catalog, public"),

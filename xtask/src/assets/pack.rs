@@ -27,6 +27,10 @@ pub(crate) const DIRS: &[&str] = &[ASSETS, AOT, TOOLS, extensions::FILES, extens
 const LEVEL: i32 = 22;
 const WINDOW_LOG: u32 = 25;
 
+/// What is larger is packed in two frames, for two processors to unpack. More would cost more room: a frame knows
+/// nothing of the others. (Two of code: 1.5 %; four: 2.3 %, and 9 % of the image.)
+const TWO_FRAMES: usize = 8 << 20;
+
 /// The image of a new database, made by the step `image` with what this one has packed before. Where there is
 /// none yet, an empty file is packed.
 pub(crate) const IMAGE: &str = "image.img";
@@ -43,7 +47,7 @@ const EXTENSIONS: &[&str] = &[extensions::FILES, extensions::MODULES];
 pub(crate) fn key(build: &Build) -> Result<Key> {
     let mut key = Key::new("pack")
         .text("fingerprint", &super::manifest::fingerprint(&build.paths)?)
-        .text("zstd", &format!("{LEVEL} {WINDOW_LOG}"));
+        .text("zstd", &format!("{LEVEL} {WINDOW_LOG} {TWO_FRAMES}"));
     let artifact = aot::artifact(build);
     if artifact.exists() {
         key = key.file("artifact", &artifact)?;
@@ -192,7 +196,36 @@ pub(crate) fn store(
     })
 }
 
+/// One frame, or several in zstd's seekable format: after the frames their sizes, in a frame that readers skip.
 fn compress(content: &[u8]) -> std::io::Result<Vec<u8>> {
+    const SKIPPABLE: u32 = 0x184d_2a5e;
+    const SEEKABLE: u32 = 0x8f92_eab1;
+    const FOOTER: usize = 9;
+    if content.len() <= TWO_FRAMES {
+        return frame(content);
+    }
+    let (mut file, mut table) = (Vec::new(), Vec::new());
+    let mut count = 0u32;
+    for part in content.chunks(content.len().div_ceil(2)) {
+        let packed = frame(part)?;
+        for size in [packed.len(), part.len()] {
+            let size = u32::try_from(size).map_err(std::io::Error::other)?;
+            table.extend(size.to_le_bytes());
+        }
+        file.extend(packed);
+        count += 1;
+    }
+    file.extend(SKIPPABLE.to_le_bytes());
+    file.extend(u32::try_from(table.len() + FOOTER).map_err(std::io::Error::other)?.to_le_bytes());
+    file.extend(table);
+    file.extend(count.to_le_bytes());
+    // No flags: BLAKE3 of the contents is elsewhere.
+    file.push(0);
+    file.extend(SEEKABLE.to_le_bytes());
+    Ok(file)
+}
+
+fn frame(content: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
     encoder.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
     encoder.long_distance_matching(true)?;
