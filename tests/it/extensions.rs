@@ -77,7 +77,7 @@ const EXTENSIONS: &[Use] = &[
         name: "earthdistance",
         requires: "cube",
         sql: "SELECT round(earth_distance(ll_to_earth(52.52, 13.40), ll_to_earth(48.85, 2.35)) / 1000)",
-        answer: "878",
+        answer: "879",
     },
     of(
         "file_fdw",
@@ -97,6 +97,7 @@ const EXTENSIONS: &[Use] = &[
     ),
     of("intagg", "SELECT int_array_aggregate(i) FROM generate_series(1, 3) i", "{1,2,3}"),
     of("intarray", "SELECT sort(uniq('{3,1,1,2}'::int[] & '{1,2,3}'::int[]))", "{1,2,3}"),
+    of("ip4r", "SELECT '10.1.2.3'::ip4 <<= '10.0.0.0/8'::ip4r", "t"),
     of("isn", "SELECT isbn('978-0-393-04002-9')", "0-393-04002-X"),
     of(
         "lo",
@@ -115,6 +116,13 @@ const EXTENSIONS: &[Use] = &[
     of("pageinspect", "SELECT pagesize FROM page_header(get_raw_page('pg_class', 0))", "8192"),
     of("pg_buffercache", "SELECT count(*) > 0 FROM pg_buffercache WHERE relfilenode IS NOT NULL", "t"),
     of("pg_freespacemap", "SELECT count(*) >= 0 FROM pg_freespace('pg_class')", "t"),
+    of(
+        "pg_partman",
+        "DROP TABLE IF EXISTS parted CASCADE; CREATE TABLE parted (at timestamptz NOT NULL) PARTITION BY RANGE (at);
+         SELECT public.create_parent('public.parted', 'at', '1 day');
+         SELECT count(*) > 3 FROM pg_inherits WHERE inhparent = 'parted'::regclass",
+        "t",
+    ),
     of("pg_prewarm", "SELECT pg_prewarm('pg_class') > 0", "t"),
     of("pg_surgery", "SELECT heap_force_freeze('pg_class', ARRAY[]::tid[]) IS NULL", "f"),
     of("pg_trgm", "SELECT round(similarity('word', 'two words')::numeric, 2)", "0.36"),
@@ -136,6 +144,7 @@ const EXTENSIONS: &[Use] = &[
     ),
     of("pgrowlocks", "SELECT count(*) FROM pgrowlocks('pg_class')", "0"),
     of("pgstattuple", "SELECT tuple_count > 0 FROM pgstattuple('pg_class')", "t"),
+    of("pgtap", "SELECT ok(true, 'is true')", "ok 1 - is true"),
     of(
         "postgres_fdw",
         "DROP SERVER IF EXISTS self CASCADE;
@@ -147,6 +156,7 @@ const EXTENSIONS: &[Use] = &[
          SELECT i FROM copy",
         "7",
     ),
+    of("prefix", "SELECT '123'::prefix_range @> '12345'", "t"),
     of(
         "refint",
         "DROP TABLE IF EXISTS child; DROP TABLE IF EXISTS parent;
@@ -178,6 +188,13 @@ const EXTENSIONS: &[Use] = &[
         "SELECT uuid_generate_v5(uuid_ns_url(), 'http://example.org') = uuid_generate_v5(uuid_ns_url(), 'http://example.org')
              AND uuid_generate_v4() <> uuid_generate_v4() AND uuid_generate_v1() <> uuid_generate_v1()",
         "t",
+    ),
+    of(
+        "vector",
+        "DROP TABLE IF EXISTS item; CREATE TABLE item AS SELECT i, ARRAY[i, i * i % 7, 1]::vector(3) AS v FROM generate_series(1, 500) i;
+         CREATE INDEX ON item USING hnsw (v vector_l2_ops); SET enable_seqscan = off;
+         SELECT i FROM item ORDER BY v <-> '[250, 1, 1]' LIMIT 1",
+        "251",
     ),
 ];
 
@@ -361,7 +378,8 @@ fn only_modules_of_this_program_are_loaded() {
 fn a_module_is_loaded_once_however_often_it_is_asked_for() {
     let mut db = temporary();
     for _ in 0..100 {
-        db.exec("LOAD 'pg_trgm'; LOAD '$libdir/pg_trgm'; DISCARD ALL").unwrap();
+        db.exec("LOAD 'pg_trgm'; LOAD '$libdir/pg_trgm'").unwrap();
+        db.exec("DISCARD ALL").unwrap();
     }
     db.exec("CREATE EXTENSION pg_trgm").unwrap();
     assert_eq!(text(&mut db, "SELECT similarity('a', 'a')"), "1");

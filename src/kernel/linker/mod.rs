@@ -4,6 +4,9 @@
 //! module, the *core*. It shares the core's memory, table, stack pointer and the tag of longjmp; other imports are
 //! resolved by name: functions and data of the core (`core.rs`), then those of side modules that were loaded before.
 //!
+//! A module may have a start function, which runs with each instance: it sets globals to addresses of the module's own.
+//! What wasm-ld has it do to memory beside that, the build takes out.
+//!
 //! Loading is up to the guest (`assets/wasix/dl.c`): it asks for a path, allocates the memory that the module needs,
 //! has it linked there, and calls its initialisers. The kernel never calls into the guest for it.
 //!

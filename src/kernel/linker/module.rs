@@ -84,10 +84,6 @@ impl SideModule {
         let dylink = section("dylink.0")
             .and_then(|section| Dylink::parse(&section))
             .ok_or(LoadError::NotAModule("it has no dylink.0 section that makes sense"))?;
-        if module.info().start_function.is_some() {
-            // It would run in copies too, whose memory it must not touch.
-            return Err(LoadError::NotAModule("it has a start function"));
-        }
         let exports = exports(&module);
         let (imports, unresolved) = imports(&module, core, &dylink, &exports);
         if !unresolved.is_empty() {
