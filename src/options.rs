@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::assets::{CacheDir, Runtime};
 use crate::client::{ConnectOptions, Session};
 use crate::cluster::{
-    Access, ArchiveSource, Cluster, CopyOptions, HostMount, Image, RESERVED_PATHS, StartOptions,
-    Storage,
+    Access, ArchiveSource, Cluster, CopyOptions, DEFAULT_PORT, HostMount, Image, RESERVED_PATHS,
+    StartOptions, Storage,
 };
 use crate::error::{ConfigError, Error, SqlState};
 use crate::kernel::Use;
@@ -349,7 +349,10 @@ impl Options {
         runtime: &Runtime,
         image: &Image,
     ) -> Result<(Arc<Cluster>, Session), Error> {
-        let options = CopyOptions { port: server.port, mounts: Some(&self.mounts) };
+        let options = CopyOptions {
+            port: Some(server.port.unwrap_or(DEFAULT_PORT)),
+            mounts: Some(&self.mounts),
+        };
         Cluster::from_image(runtime, image, &options)
     }
 
