@@ -173,31 +173,30 @@ impl CacheDir {
         self.sweep(directory);
         let temporary = Temporary::new(directory, assets.len())?;
         let targets = assets.iter().copied().zip(temporary.create()?).collect();
-        let mut warned = false;
-        let results = assets.iter().zip(unpack::unpack(targets)).zip(&temporary.paths);
-        let named = results.map(|((asset, unpacked), from)| {
-            let path = directory.join(asset.file_name());
-            let written = match unpacked {
-                Ok((_, map)) => fs::rename(from, &path).map(|()| map),
-                Err(Failure::Write(error)) => Err(error),
-                Err(Failure::Corrupt(reason)) => return Err(corrupt(asset, reason)),
-            };
-            match written {
-                Ok(map) => Ok(UnpackedFile { path, map, _memory: None }),
-                Err(error) => {
-                    if !warned {
-                        warned = true;
-                        tracing::warn!(
-                            "cannot write {} to the cache {}: {error}; it is unpacked to memory instead",
-                            asset.name,
-                            directory.display()
-                        );
-                    }
-                    in_memory(&[*asset]).pop().expect("one for each asset")
-                }
-            }
-        });
-        Ok(named.collect())
+        let named: Vec<_> = assets
+            .iter()
+            .zip(unpack::unpack(targets))
+            .zip(&temporary.paths)
+            .map(|((asset, unpacked), from)| {
+                let (_, map) = unpacked?;
+                let path = directory.join(asset.file_name());
+                fs::rename(from, &path).map_err(Failure::Write)?;
+                Ok(UnpackedFile { path, map, _memory: None })
+            })
+            .collect();
+        // Gives back the room of what is not complete.
+        drop(temporary);
+        let mut files = Vec::new();
+        for (asset, file) in assets.iter().zip(named) {
+            files.push(match file {
+                Ok(file) => Ok(file),
+                Err(Failure::Corrupt(reason)) => Err(corrupt(asset, reason)),
+                Err(Failure::Write(error)) if assets.len() == 1 => return Err(error),
+                // A disk that is too full for all of them may have room for this one.
+                Err(Failure::Write(_)) => self.make(&[*asset]).pop().expect("one for each asset"),
+            });
+        }
+        Ok(files)
     }
 
     /// Removes what processes left that died while they were unpacking, and what is not used any more.
