@@ -32,7 +32,7 @@ FORBIDDEN = {
     "llvm-sys": NO_COMPILER,
     "inkwell": NO_COMPILER,
     "wasmer-wasix": "the kernel serves the guest's calls",
-    "zstd-sys": NO_C_LIBRARY + ": ruzstd unpacks",
+    "zstd-sys": NO_C_LIBRARY + ": zstd-rs and ruzstd unpack",
     "jemalloc-sys": NO_C_LIBRARY,
     "tikv-jemalloc-sys": NO_C_LIBRARY,
 }

@@ -69,12 +69,12 @@ mod server;
 mod snapshot;
 mod template;
 pub mod testing;
-#[cfg(feature = "tools")]
-pub mod tools;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "tokio-postgres")]
 mod tokio_client;
+#[cfg(feature = "tools")]
+pub mod tools;
 
 pub use client::{
     CancelHandle, Column, CopyInWriter, CopyOutReader, Description, ExecResult, IsolationLevel,

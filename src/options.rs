@@ -4,11 +4,11 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::assets::Runtime;
+use crate::assets::{CacheDir, Runtime};
 use crate::client::{ConnectOptions, Session};
 use crate::cluster::{
-    Access, ArchiveSource, Cluster, CopyOptions, HostMount, Image, RESERVED_PATHS, StartOptions,
-    Storage,
+    Access, ArchiveSource, Cluster, CopyOptions, DEFAULT_PORT, HostMount, Image, RESERVED_PATHS,
+    StartOptions, Storage,
 };
 use crate::error::{ConfigError, Error, SqlState};
 use crate::kernel::Use;
@@ -275,12 +275,9 @@ impl Options {
             None => self.kind(server),
         };
         let shipped = kind.as_ref().is_some_and(Kind::is_plain);
-        let runtime = Runtime::load(self.cache_dir.as_deref(), |cache| {
-            if shipped {
-                template::shipped(cache);
-            }
-        })
-        .map_err(Error::Assets)?;
+        let load_image: fn(&CacheDir) = |cache| drop(template::shipped(cache));
+        let runtime = Runtime::load(self.cache_dir.as_deref(), shipped.then_some(load_image))
+            .map_err(Error::Assets)?;
         let runtime = match self.extension_dirs.as_slice() {
             [] => runtime,
             dirs => runtime.with_extensions(dirs).map_err(Error::Assets)?,
@@ -336,8 +333,8 @@ impl Options {
     }
 
     fn settings(&self, server: &ServerStart) -> Vec<(String, String)> {
-        let preload = (!self.preload.is_empty())
-            .then(|| (PRELOAD.to_owned(), self.preload.join(",")));
+        let preload =
+            (!self.preload.is_empty()).then(|| (PRELOAD.to_owned(), self.preload.join(",")));
         server.settings.iter().chain(&self.settings).cloned().chain(preload).collect()
     }
 
@@ -352,7 +349,10 @@ impl Options {
         runtime: &Runtime,
         image: &Image,
     ) -> Result<(Arc<Cluster>, Session), Error> {
-        let options = CopyOptions { port: server.port, mounts: Some(&self.mounts) };
+        let options = CopyOptions {
+            port: Some(server.port.unwrap_or(DEFAULT_PORT)),
+            mounts: Some(&self.mounts),
+        };
         Cluster::from_image(runtime, image, &options)
     }
 

@@ -148,7 +148,7 @@ impl Snapshot {
         let identity = assets::identity().map_err(Error::Assets)?;
         let image = Image::load(Arc::new(bytes), &identity, false)
             .map_err(|unusable| failed(unusable.of_file(path)))?;
-        let runtime = Runtime::load(None, |_| ()).map_err(Error::Assets)?;
+        let runtime = Runtime::load(None, None).map_err(Error::Assets)?;
         Ok(Snapshot::new(image, runtime, None))
     }
 }

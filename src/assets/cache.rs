@@ -2,20 +2,22 @@
 //!
 //! A file is used only after its hash was compared with the one compiled into the crate; a file that does
 //! not match is replaced. Files appear by rename, so that processes that start at the same time never
-//! see half of one. Where no directory can be written to, everything is unpacked to memory instead.
+//! see half of one. Where no directory can be written to, everything is unpacked to files in memory.
 //!
 //! Every release brings files of other names. Whoever unpacks one removes those that nobody has used for
 //! a month, by their time of modification: a file that is used gets a new one, once a day.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use memmap2::Mmap;
 
 use super::io_error;
+use super::unpack::{self, Failure};
 use crate::error::AssetsError;
 
 /// Moves the cache; empty means that nothing is cached.
@@ -63,21 +65,15 @@ impl Asset {
 /// So much of the hash is in the name.
 const HASH_DIGITS: usize = 16;
 
-/// Unpacked bytes: mapped from the cache, or in memory.
+/// Unpacked bytes: a mapped file, of the cache or in memory.
 #[derive(Debug)]
-pub(crate) enum Unpacked {
-    Mapped(Mmap),
-    Memory(Vec<u8>),
-}
+pub(crate) struct Unpacked(Mmap);
 
 impl Deref for Unpacked {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        match self {
-            Unpacked::Mapped(map) => map,
-            Unpacked::Memory(bytes) => bytes,
-        }
+        &self.0
     }
 }
 
@@ -87,9 +83,11 @@ impl AsRef<[u8]> for Unpacked {
     }
 }
 
-/// A file with unpacked bytes: in the cache, or without a name in memory.
+/// A file with unpacked bytes, whose hash was compared: in the cache, or without a name in memory.
+#[derive(Debug)]
 pub(super) struct UnpackedFile {
     path: PathBuf,
+    map: Mmap,
     /// Keeps the file of `/proc/self/fd` open as long as its path is needed.
     _memory: Option<File>,
 }
@@ -106,65 +104,99 @@ pub(crate) struct CacheDir {
     directory: Option<PathBuf>,
     /// All that this release has.
     assets: Vec<Asset>,
+    /// What was unpacked before it is needed, with the names of the assets.
+    prepared: Mutex<Vec<(&'static str, UnpackedFile)>>,
 }
 
 impl CacheDir {
     pub(super) fn new(chosen: Option<&Path>, assets: Vec<Asset>) -> CacheDir {
-        CacheDir { directory: directory(chosen), assets }
+        CacheDir { directory: directory(chosen), assets, prepared: Mutex::default() }
+    }
+
+    /// Unpacks those of the assets that are not there, all at once: that uses more than one processor.
+    /// Errors are reported by whoever needs what is missing.
+    pub(super) fn prepare(&self, assets: &[Asset]) {
+        let is_there = |asset: &Asset| {
+            let path = self.directory.as_ref().map(|directory| directory.join(asset.file_name()));
+            path.and_then(|path| path.metadata().ok()).is_some_and(|data| data.len() == asset.len)
+        };
+        let missing: Vec<_> = assets.iter().filter(|asset| !is_there(asset)).copied().collect();
+        if missing.is_empty() {
+            return;
+        }
+        let files = self.make(&missing);
+        let files =
+            missing.iter().zip(files).filter_map(|(asset, file)| Some((asset.name, file.ok()?)));
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).extend(files);
     }
 
     /// The bytes of an asset.
     pub(super) fn unpack(&self, asset: &Asset) -> Result<Unpacked, AssetsError> {
-        if let Some((_, map)) = self.cached(asset)? {
-            return Ok(Unpacked::Mapped(map));
-        }
-        Ok(Unpacked::Memory(decompress(asset)?))
+        self.unpack_to_file(asset).map(|file| Unpacked(file.map))
     }
 
     /// An asset as a file that can be mapped.
     pub(super) fn unpack_to_file(&self, asset: &Asset) -> Result<UnpackedFile, AssetsError> {
-        if let Some((path, _)) = self.cached(asset)? {
-            return Ok(UnpackedFile { path, _memory: None });
+        let prepared = {
+            let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = prepared.iter().position(|(name, _)| *name == asset.name);
+            at.map(|at| prepared.swap_remove(at).1)
+        };
+        let cached = || open_checked(asset, &self.directory.as_ref()?.join(asset.file_name()));
+        if let Some(file) = prepared.or_else(cached) {
+            return Ok(file);
         }
-        memory_file(asset.name, &decompress(asset)?)
+        self.make(&[*asset]).pop().expect("one for each asset")
     }
 
-    /// The asset's file in the cache, made if need be; `None` if there can be no cache.
-    fn cached(&self, asset: &Asset) -> Result<Option<(PathBuf, Mmap)>, AssetsError> {
-        let Some(directory) = &self.directory else { return Ok(None) };
-        let path = directory.join(asset.file_name());
-        if let Some(map) = open_checked(asset, &path) {
-            return Ok(Some((path, map)));
-        }
-        let bytes = decompress(asset)?;
-        match self.store(directory, &path, &bytes) {
-            Ok(()) => Ok(open_checked(asset, &path).map(|map| (path, map))),
-            Err(error) => {
-                tracing::warn!(
+    /// Unpacks these assets to the cache, or to memory those that cannot be there.
+    fn make(&self, assets: &[Asset]) -> Vec<Result<UnpackedFile, AssetsError>> {
+        if let Some(directory) = &self.directory {
+            match self.store(directory, assets) {
+                Ok(files) => return files,
+                Err(error) => tracing::warn!(
                     "cannot write the cache {}: {error}; PostgreSQL is unpacked to memory instead",
                     directory.display()
-                );
-                Ok(None)
+                ),
             }
         }
+        in_memory(assets)
     }
 
-    /// Writes a file under its final name in one step.
-    fn store(&self, directory: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    /// Writes files that get their names when they are complete. An error is one of the directory.
+    fn store(
+        &self,
+        directory: &Path,
+        assets: &[Asset],
+    ) -> io::Result<Vec<Result<UnpackedFile, AssetsError>>> {
         fs::create_dir_all(directory)?;
         self.sweep(directory);
-        // Not the pid: containers that share a cache may have the same.
-        let mut unique = [0; 8];
-        getrandom::fill(&mut unique).map_err(io::Error::other)?;
-        let unique = u64::from_ne_bytes(unique);
-        let temporary = directory.join(format!("{TEMPORARY}{unique:016x}"));
-        let written = File::create_new(&temporary)
-            .and_then(|mut file| file.write_all(bytes))
-            .and_then(|()| fs::rename(&temporary, path));
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
+        let temporary = Temporary::new(directory, assets.len())?;
+        let targets = assets.iter().copied().zip(temporary.create()?).collect();
+        let named: Vec<_> = assets
+            .iter()
+            .zip(unpack::unpack(targets))
+            .zip(&temporary.paths)
+            .map(|((asset, unpacked), from)| {
+                let (_, map) = unpacked?;
+                let path = directory.join(asset.file_name());
+                fs::rename(from, &path).map_err(Failure::Write)?;
+                Ok(UnpackedFile { path, map, _memory: None })
+            })
+            .collect();
+        // Gives back the room of what is not complete.
+        drop(temporary);
+        let mut files = Vec::new();
+        for (asset, file) in assets.iter().zip(named) {
+            files.push(match file {
+                Ok(file) => Ok(file),
+                Err(Failure::Corrupt(reason)) => Err(corrupt(asset, reason)),
+                Err(Failure::Write(error)) if assets.len() == 1 => return Err(error),
+                // A disk that is too full for all of them may have room for this one.
+                Err(Failure::Write(_)) => self.make(&[*asset]).pop().expect("one for each asset"),
+            });
         }
-        written
+        Ok(files)
     }
 
     /// Removes what processes left that died while they were unpacking, and what is not used any more.
@@ -196,8 +228,48 @@ impl CacheDir {
     }
 }
 
+/// Names for files that are being written, in the cache's directory. What is left of them is removed.
+struct Temporary {
+    paths: Vec<PathBuf>,
+}
+
+impl Temporary {
+    fn new(directory: &Path, count: usize) -> io::Result<Temporary> {
+        let path = |_| {
+            // Not the pid: containers that share a cache may have the same.
+            let mut unique = [0; 8];
+            getrandom::fill(&mut unique).map_err(io::Error::other)?;
+            let unique = u64::from_ne_bytes(unique);
+            Ok(directory.join(format!("{TEMPORARY}{unique:016x}")))
+        };
+        Ok(Temporary { paths: (0..count).map(path).collect::<io::Result<_>>()? })
+    }
+
+    fn create(&self) -> io::Result<Vec<File>> {
+        let create = |path| File::options().read(true).write(true).create_new(true).open(path);
+        self.paths.iter().map(create).collect()
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        for path in &self.paths {
+            // Those that have got their final name are not there.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn corrupt(asset: &Asset, reason: String) -> AssetsError {
+    AssetsError::Corrupt { asset: asset.name.into(), reason }
+}
+
+pub(super) fn has_hash(asset: &Asset, bytes: &[u8]) -> bool {
+    blake3::hash(bytes).to_hex().as_str() == asset.hash
+}
+
 /// Maps a cached file, if it is there and has the right contents.
-fn open_checked(asset: &Asset, path: &Path) -> Option<Mmap> {
+fn open_checked(asset: &Asset, path: &Path) -> Option<UnpackedFile> {
     let file = File::open(path).ok()?;
     let data = file.metadata().ok()?;
     if data.len() != asset.len {
@@ -208,17 +280,17 @@ fn open_checked(asset: &Asset, path: &Path) -> Option<Mmap> {
         let _ = file.set_modified(SystemTime::now());
     }
     let map = map(&file).ok()?;
-    (blake3::hash(&map).to_hex().as_str() == asset.hash).then_some(map)
+    has_hash(asset, &map).then(|| UnpackedFile { path: path.to_owned(), map, _memory: None })
 }
 
 /// The bytes of a file that is replaced, if at all, and not written to.
 pub(crate) fn map_file(path: &Path) -> io::Result<Unpacked> {
-    map(&File::open(path)?).map(Unpacked::Mapped)
+    map(&File::open(path)?).map(Unpacked)
 }
 
-fn map(file: &File) -> io::Result<Mmap> {
-    // SAFETY: files in the cache are replaced by rename, never written in place, and so are those of
-    // snapshots; whoever truncates one by hand gets SIGBUS, as with any mapped program file.
+pub(super) fn map(file: &File) -> io::Result<Mmap> {
+    // SAFETY: files in the cache are replaced by rename, never written in place once they are mapped, and so
+    // are those of snapshots; whoever truncates one by hand gets SIGBUS, as with any mapped program file.
     #[allow(unsafe_code, reason = "mapping a file that nobody writes to")]
     unsafe {
         Mmap::map(file)
@@ -234,28 +306,33 @@ fn is_older(data: &fs::Metadata, age: Duration) -> bool {
     data.modified().ok().and_then(|time| time.elapsed().ok()).is_some_and(|found| found > age)
 }
 
-fn decompress(asset: &Asset) -> Result<Vec<u8>, AssetsError> {
-    let corrupt = |reason: String| AssetsError::Corrupt { asset: asset.name.into(), reason };
-    let mut bytes = Vec::with_capacity(asset.len as usize);
-    ruzstd::decoding::StreamingDecoder::new(asset.packed)
-        .map_err(|error| corrupt(error.to_string()))?
-        .take(asset.len + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| corrupt(error.to_string()))?;
-    if blake3::hash(&bytes).to_hex().as_str() != asset.hash {
-        return Err(corrupt("its hash is not the one that was built".into()));
-    }
-    Ok(bytes)
-}
-
-/// A file that exists in memory only and is reached through `/proc`.
+/// Files that exist in memory only and are reached through `/proc`.
 #[cfg(target_os = "linux")]
-pub(super) fn memory_file(name: &str, bytes: &[u8]) -> Result<UnpackedFile, AssetsError> {
+fn in_memory(assets: &[Asset]) -> Vec<Result<UnpackedFile, AssetsError>> {
     use std::os::fd::AsRawFd;
-    let file = crate::kernel::memory_file(name).map_err(io_error(Path::new(name)))?;
-    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-    (&file).write_all(bytes).map_err(io_error(&path))?;
-    Ok(UnpackedFile { path, _memory: Some(file) })
+    let create = |asset: &Asset| {
+        let file = crate::kernel::memory_file(asset.name)?;
+        Ok((*asset, file))
+    };
+    let targets = match assets.iter().map(create).collect::<io::Result<Vec<_>>>() {
+        Ok(targets) => targets,
+        Err(error) => {
+            let failed = |asset: &Asset| {
+                let source = io::Error::new(error.kind(), error.to_string());
+                Err(io_error(Path::new(asset.name))(source))
+            };
+            return assets.iter().map(failed).collect();
+        }
+    };
+    let named = |(asset, unpacked): (&Asset, Result<(File, Mmap), Failure>)| match unpacked {
+        Ok((file, map)) => {
+            let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+            Ok(UnpackedFile { path, map, _memory: Some(file) })
+        }
+        Err(Failure::Write(error)) => Err(io_error(Path::new(asset.name))(error)),
+        Err(Failure::Corrupt(reason)) => Err(corrupt(asset, reason)),
+    };
+    assets.iter().zip(unpack::unpack(targets)).map(named).collect()
 }
 
 #[cfg(target_os = "linux")]

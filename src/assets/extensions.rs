@@ -4,7 +4,8 @@
 //! from the kernel's [`Library`], which finds it by its name.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,8 +30,9 @@ const TRAILER: usize = 32 + 8 + MARK.len();
 pub(super) fn packed(cache: &Arc<CacheDir>, installation: &Tree) -> Result<Library, AssetsError> {
     let mut library = Library::default();
     if let Some(files) = files() {
-        installation.add_archive(cache.unpack(&files)?).map_err(|error| {
-            AssetsError::Corrupt { asset: files.name.into(), reason: error.to_string() }
+        installation.add_archive(cache.unpack(&files)?).map_err(|error| AssetsError::Corrupt {
+            asset: files.name.into(),
+            reason: error.to_string(),
         })?;
     }
     for module in modules() {
@@ -87,16 +89,15 @@ pub(super) fn add_directory(
     for (name, path) in list(&dir.join("lib"))? {
         let Some(name) = name.strip_suffix(".so") else { continue };
         // Read now, so that all processes of a cluster get the same.
-        let (identity, _) = read_module(&path).map_err(|reason| AssetsError::Load {
-            asset: path.display().to_string(),
-            reason,
-        })?;
+        let (identity, _) = read_module(&path)
+            .map_err(|reason| AssetsError::Load { asset: path.display().to_string(), reason })?;
         announce(installation, name).map_err(|errno| failed(&path, errno))?;
         library.add(name, Artifact::new(identity, loader(path, identity)));
         found = true;
     }
     if !found {
-        let error = io::Error::other("no extension is in it: expected are lib/*.so or share/extension/*");
+        let error =
+            io::Error::other("no extension is in it: expected are lib/*.so or share/extension/*");
         return Err(io_error(dir)(error));
     }
     Ok(())
@@ -132,10 +133,22 @@ fn loader(
             return Err(format!("{} has changed since the database was opened", path.display()));
         }
         // Not the file itself, which could be written to while its code runs.
-        let copy = super::cache::memory_file(&path.display().to_string(), &contents)
-            .map_err(|error| error.to_string())?;
-        load_code(engine, copy.path())
+        let copy = memory_file(&contents).map_err(|error| error.to_string())?;
+        load_code(engine, &copy.path)
     }
+}
+
+/// A file without a name, and a path to it as long as it is open.
+struct MemoryFile {
+    path: PathBuf,
+    _file: fs::File,
+}
+
+fn memory_file(contents: &[u8]) -> io::Result<MemoryFile> {
+    let mut file = crate::kernel::memory_file("pglite-module")?;
+    file.write_all(contents)?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    Ok(MemoryFile { path, _file: file })
 }
 
 /// The native code of a module's file, and its hash, which is compared with the one in the file.
@@ -159,11 +172,19 @@ fn check_trailer(contents: &[u8]) -> Result<&[u8], String> {
     let len = trailer[32..40].try_into().map_or(0, u64::from_le_bytes);
     match len == code.len() as u64 {
         true => Ok(code),
-        false => Err(format!("the file is damaged: {len} bytes of code are expected, {} are there", code.len())),
+        false => Err(format!(
+            "the file is damaged: {len} bytes of code are expected, {} are there",
+            code.len()
+        )),
     }
 }
 
-#[cfg(all(feature = "extensions", target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+#[cfg(all(
+    feature = "extensions",
+    target_os = "linux",
+    target_arch = "x86_64",
+    target_env = "gnu"
+))]
 mod contents {
     use pglite_oxide_extensions as share;
     use pglite_oxide_extensions_x86_64_unknown_linux_gnu as code;
@@ -171,7 +192,7 @@ mod contents {
     use super::Asset;
 
     /// Control files and scripts. None in the build that makes them.
-    pub(super) fn files() -> Option<Asset> {
+    pub(in crate::assets) fn files() -> Option<Asset> {
         let files = share::EXTENSIONS;
         let asset = Asset {
             name: "extensions.img",
@@ -192,11 +213,16 @@ mod contents {
     }
 }
 
-#[cfg(not(all(feature = "extensions", target_os = "linux", target_arch = "x86_64", target_env = "gnu")))]
+#[cfg(not(all(
+    feature = "extensions",
+    target_os = "linux",
+    target_arch = "x86_64",
+    target_env = "gnu"
+)))]
 mod contents {
     use super::Asset;
 
-    pub(super) fn files() -> Option<Asset> {
+    pub(in crate::assets) fn files() -> Option<Asset> {
         None
     }
 
@@ -205,7 +231,8 @@ mod contents {
     }
 }
 
-use contents::{files, modules};
+pub(super) use contents::files;
+use contents::modules;
 
 /// All that the crates carry of extensions.
 pub(super) fn assets() -> Vec<Asset> {

@@ -4,6 +4,7 @@ mod cache;
 mod extensions;
 #[cfg(feature = "tools")]
 mod tools;
+mod unpack;
 
 pub(crate) use self::cache::directory as cache_directory;
 
@@ -20,8 +21,8 @@ pub(crate) use self::cache::{CacheDir, Unpacked, map_file};
 pub(crate) use self::tools::tools;
 use crate::error::AssetsError;
 use crate::kernel::features::features;
-use crate::kernel::linker::Library;
 use crate::kernel::fs::Tree;
+use crate::kernel::linker::Library;
 
 /// PostgreSQL's major version, as `PG_VERSION` in a data directory has it.
 pub(crate) const PG_MAJOR: &str = "17";
@@ -43,10 +44,11 @@ static LOADING: Mutex<()> = Mutex::new(());
 
 impl Runtime {
     /// Loads the runtime at the first call in this process; later calls return the same, whatever
-    /// cache directory they name. `beside` is done at the first call, by another thread.
+    /// cache directory they name. `with_image`, if the packed image will be needed, loads it at the first
+    /// call, by another thread.
     pub(crate) fn load(
         cache: Option<&Path>,
-        beside: impl FnOnce(&CacheDir) + Send,
+        with_image: Option<fn(&CacheDir)>,
     ) -> Result<Arc<Runtime>, AssetsError> {
         if let Some(runtime) = RUNTIME.get() {
             return Ok(runtime.clone());
@@ -55,23 +57,29 @@ impl Runtime {
         if let Some(runtime) = RUNTIME.get() {
             return Ok(runtime.clone());
         }
-        let runtime = Arc::new(Runtime::load_from(cache, beside)?);
+        let runtime = Arc::new(Runtime::load_from(cache, with_image)?);
         Ok(RUNTIME.get_or_init(|| runtime).clone())
     }
 
     fn load_from(
         cache: Option<&Path>,
-        beside: impl FnOnce(&CacheDir) + Send,
+        with_image: Option<fn(&CacheDir)>,
     ) -> Result<Runtime, AssetsError> {
         let packed = packed()?;
         let cache = Arc::new(CacheDir::new(cache, packed.all()));
-        let Packed { code, installation, .. } = packed;
+        let Packed { code, installation, image, .. } = packed;
+        let image = image.filter(|_| with_image.is_some());
+        // The largest first, so that threads end together.
+        let needed = [Some(code), image, Some(installation), extensions::files()];
+        cache.prepare(&needed.into_iter().flatten().collect::<Vec<_>>());
         let others = || {
             let installation = tree(&cache, &installation).and_then(|installation| {
                 let library = extensions::packed(&cache, &installation)?;
                 Ok((installation, library))
             });
-            beside(&cache);
+            if let Some(load) = with_image {
+                load(&cache);
+            }
             installation
         };
         // Half the work is checking hashes: the code on one core, the rest on another.

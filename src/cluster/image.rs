@@ -57,13 +57,14 @@ pub(crate) struct Image {
     pub(super) files: MemoryFiles,
     pub(super) session: SessionState,
     pub(super) socket: String,
+    pub(super) port: u16,
     pub(super) access: Access,
 }
 
 /// In what a cluster from an image differs from the original.
 #[derive(Debug, Default)]
 pub(crate) struct CopyOptions<'a> {
-    /// What `SHOW port` says.
+    /// What `SHOW port` says, if not what it says in the original.
     pub(crate) port: Option<u16>,
     /// Other directories than the original's.
     pub(crate) mounts: Option<&'a [HostMount]>,
@@ -110,6 +111,7 @@ impl Cluster {
                 files,
                 session: state,
                 socket: self.socket.clone(),
+                port: self.port,
                 access: access.clone(),
             }),
             Err(CaptureError::Busy(pids)) => failed(SnapshotError::Busy { pids }),
@@ -156,10 +158,17 @@ impl Cluster {
             },
         )
         .map_err(failed)?;
+        let port = options.port.unwrap_or(image.port);
+        let socket = super::socket_of(port);
+        if socket != image.socket {
+            // For those who connect to their own cluster by its port.
+            restored.kernel.alias(socket, image.socket.clone());
+        }
         let cluster = Arc::new(Cluster {
             kernel: restored.kernel,
             postmaster: restored.postmaster,
             socket: image.socket.clone(),
+            port,
             log,
             lock: Mutex::new(None),
             is_new: true,

@@ -45,6 +45,7 @@ struct Record {
     mounts: Vec<HostMount>,
     session: SessionState,
     socket: String,
+    port: u16,
     access: Access,
 }
 
@@ -146,6 +147,7 @@ impl Image {
             mounts: self.files.mounts.clone(),
             session: self.session.clone(),
             socket: self.socket.clone(),
+            port: self.port,
             access: self.access.clone(),
         };
         let record_at = body.at;
@@ -205,6 +207,7 @@ impl Image {
             },
             session: record.session,
             socket: record.socket,
+            port: record.port,
             access: record.access,
         })
     }

@@ -43,7 +43,7 @@ const SOCKET_DIR: &str = "/tmp";
 /// Files of this run that settings name, in memory.
 pub(crate) const RUN_DIR: &str = "/run";
 /// PostgreSQL's default; what a cluster that nobody outside connects to has.
-const DEFAULT_PORT: u16 = 5432;
+pub(crate) const DEFAULT_PORT: u16 = 5432;
 
 /// Longer than any start but crash recovery of a large database, which is allowed to take its time as
 /// long as the postmaster lives; only a hang is cut off.
@@ -123,6 +123,8 @@ pub(crate) struct Cluster {
     postmaster: Arc<Process>,
     /// The postmaster's own socket, which all connections come through.
     socket: String,
+    /// What `SHOW port` says: in a copy not always the number in the socket's name.
+    port: u16,
     log: Arc<Log>,
     /// Held as long as any process of the cluster may write.
     lock: Mutex<Option<DirLock>>,
@@ -185,8 +187,13 @@ impl Cluster {
         };
         let temporary = lock.is_none();
         let namespace = Arc::new(namespace);
-        let kernel =
-            Kernel::new(&runtime.engine, &runtime.module, &runtime.library, namespace.clone(), environment());
+        let kernel = Kernel::new(
+            &runtime.engine,
+            &runtime.module,
+            &runtime.library,
+            namespace.clone(),
+            environment(),
+        );
         let port = options.port.unwrap_or(DEFAULT_PORT);
         let log = Log::new(files.as_ref().and_then(|files| files.limit));
         let sink = log.clone();
@@ -198,9 +205,9 @@ impl Cluster {
             .map_err(|error| {
                 Error::Start(StartError::new("its first process cannot be made").with_source(error))
             })?;
-        let socket = format!("{SOCKET_DIR}/.s.PGSQL.{port}");
+        let socket = socket_of(port);
         let lock = Mutex::new(lock);
-        let cluster = Cluster { kernel, postmaster, socket, log, lock, is_new, files };
+        let cluster = Cluster { kernel, postmaster, socket, port, log, lock, is_new, files };
         cluster.wait_ready()?;
         if !temporary {
             // What is not in the data directory or a mount is in memory: a tablespace or an exported
@@ -367,6 +374,11 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Where PostgreSQL's clients look for a server with that port.
+fn socket_of(port: u16) -> String {
+    format!("{SOCKET_DIR}/.s.PGSQL.{port}")
 }
 
 fn environment() -> Vec<String> {

@@ -9,7 +9,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A temporary cluster whose commits are in the log when they return, as those in a directory are.
 fn start() -> Arc<Cluster> {
-    let runtime = Runtime::load(None, |_| ()).unwrap();
+    let runtime = Runtime::load(None, None).unwrap();
     let options = StartOptions {
         settings: &[("synchronous_commit".into(), "on".into())],
         mounts: &[],
@@ -44,7 +44,7 @@ fn a_copy_of_a_cluster_recovers_too() {
     let mut session = connect(&original).unwrap();
     session.exec("CREATE TABLE earlier AS SELECT * FROM generate_series(1, 10000)").unwrap();
     let image = original.capture(&mut session, &access(), crate::kernel::Use::Once).unwrap();
-    let runtime = Runtime::load(None, |_| ()).unwrap();
+    let runtime = Runtime::load(None, None).unwrap();
     let (copy, bystander) = Cluster::from_image(&runtime, &image, &CopyOptions::default()).unwrap();
     lose_nothing_in_a_crash(&copy, bystander);
 }

@@ -243,6 +243,8 @@ fn is_passing(error: &io::Error) -> bool {
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
     by_name: Mutex<HashMap<String, Weak<Listener>>>,
+    /// Other names of listeners, for connections from within.
+    aliases: Mutex<HashMap<String, String>>,
     last_id: AtomicU64,
 }
 
@@ -252,7 +254,17 @@ impl Listeners {
     }
 
     fn find(&self, name: &str) -> Option<Arc<Listener>> {
-        self.lock().get(name)?.upgrade()
+        if let Some(listener) = self.lock().get(name) {
+            return listener.upgrade();
+        }
+        let aliases = self.aliases.lock().unwrap_or_else(PoisonError::into_inner);
+        self.lock().get(aliases.get(name)?)?.upgrade()
+    }
+
+    /// From now on `alias` is a name of what is, or will be, bound to `name`.
+    pub(crate) fn alias(&self, alias: String, name: String) {
+        let mut aliases = self.aliases.lock().unwrap_or_else(PoisonError::into_inner);
+        aliases.insert(alias, name);
     }
 
     /// What a listener is bound to.

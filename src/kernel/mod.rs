@@ -175,6 +175,12 @@ impl Kernel {
         Ok(stream)
     }
 
+    /// See [`Listeners::alias`].
+    #[allow(dead_code, reason = "for xtask-run, which has no servers")]
+    pub(crate) fn alias(&self, alias: String, name: String) {
+        self.listeners.alias(alias, name);
+    }
+
     /// Starts the processes that are only images so far.
     pub(crate) fn awaken_all(&self) {
         for process in self.processes.all() {

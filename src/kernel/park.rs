@@ -565,7 +565,9 @@ impl Kernel {
     ) -> io::Result<Restored> {
         for loads in image.loads() {
             library.has_all(loads).map_err(|path| {
-                io::Error::other(format!("{path}, which the original had loaded, is not in this program"))
+                io::Error::other(format!(
+                    "{path}, which the original had loaded, is not in this program"
+                ))
             })?;
         }
         let mut kernel = Kernel::make(engine, module, library, files, environment);

@@ -384,7 +384,9 @@ pub(crate) fn fork(parent: &Context, globals: Vec<u128>) -> io::Result<i32> {
 
 /// The error of a copy of a process that has failed to load a module, half-way.
 pub(super) fn not_the_same() -> io::Error {
-    io::Error::other("a module that could not be loaded has left traces, so the process cannot be copied")
+    io::Error::other(
+        "a module that could not be loaded has left traces, so the process cannot be copied",
+    )
 }
 
 /// Starts the thread of a process that was made from an image.

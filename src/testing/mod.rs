@@ -211,7 +211,7 @@ impl Template {
         let chosen = self.database.chosen_cache_dir();
         if chosen.is_some() {
             // A template's file would load it from where the environment says.
-            assets::Runtime::load(chosen, |_| ())
+            assets::Runtime::load(chosen, None)
                 .map_err(|error| TemplateErrorKind::Database(Error::Assets(error)))?;
         }
         let cache = assets::cache_directory(chosen);

@@ -53,7 +53,13 @@ pub struct Restore {
 
 impl Restore {
     pub(crate) fn new(target: Target) -> Restore {
-        Restore { target, format: None, single_transaction: false, jobs: None, arguments: Vec::new() }
+        Restore {
+            target,
+            format: None,
+            single_transaction: false,
+            jobs: None,
+            arguments: Vec::new(),
+        }
     }
 
     /// The form, if it shall not be recognised.
@@ -174,8 +180,7 @@ impl Restore {
     /// As [`from_bytes`](Restore::from_bytes), and if the path cannot be read.
     pub fn from_path(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
-        let failed =
-            |source| Error::Tool(ToolError::Path { path: path.to_owned(), source });
+        let failed = |source| Error::Tool(ToolError::Path { path: path.to_owned(), source });
         let format = match self.format {
             Some(format) => format,
             None if path.is_dir() => Format::Directory,

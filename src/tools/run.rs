@@ -139,13 +139,8 @@ impl Setup<'_> {
         let failed = |source| Error::Tool(ToolError::Start { program, source });
         let (engine, module) = assets::tools(self.cache).map_err(Error::Assets)?;
         let files = self.namespace()?;
-        let kernel = Kernel::new(
-            &engine,
-            &module,
-            &Library::default(),
-            Arc::new(files),
-            self.environment(),
-        );
+        let kernel =
+            Kernel::new(&engine, &module, &Library::default(), Arc::new(files), self.environment());
         if let Some(Target { cluster, .. }) = self.target {
             kernel.set_connector(Box::new(move |path| {
                 path.strip_prefix(SOCKET_DIR)?.strip_prefix("/.s.PGSQL.")?;
@@ -181,9 +176,8 @@ impl Setup<'_> {
     }
 
     fn namespace(&self) -> Result<Namespace, Error> {
-        let cannot = |path: &Path, source| {
-            Error::Tool(ToolError::Path { path: path.to_owned(), source })
-        };
+        let cannot =
+            |path: &Path, source| Error::Tool(ToolError::Path { path: path.to_owned(), source });
         let host = |path: &Path| HostDir::open(path).map_err(|source| cannot(path, source));
         let put_together = |errno| cannot(Path::new("/"), io::Error::from(errno));
 

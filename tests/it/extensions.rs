@@ -77,7 +77,7 @@ const EXTENSIONS: &[Use] = &[
         name: "earthdistance",
         requires: "cube",
         sql: "SELECT round(earth_distance(ll_to_earth(52.52, 13.40), ll_to_earth(48.85, 2.35)) / 1000)",
-        answer: "878",
+        answer: "879",
     },
     of(
         "file_fdw",
@@ -97,6 +97,7 @@ const EXTENSIONS: &[Use] = &[
     ),
     of("intagg", "SELECT int_array_aggregate(i) FROM generate_series(1, 3) i", "{1,2,3}"),
     of("intarray", "SELECT sort(uniq('{3,1,1,2}'::int[] & '{1,2,3}'::int[]))", "{1,2,3}"),
+    of("ip4r", "SELECT '10.1.2.3'::ip4 <<= '10.0.0.0/8'::ip4r", "t"),
     of("isn", "SELECT isbn('978-0-393-04002-9')", "0-393-04002-X"),
     of(
         "lo",
@@ -110,11 +111,18 @@ const EXTENSIONS: &[Use] = &[
         "CREATE TABLE IF NOT EXISTS seen (i int, at timestamptz); TRUNCATE seen;
          CREATE OR REPLACE TRIGGER seen_at BEFORE UPDATE ON seen FOR EACH ROW EXECUTE FUNCTION moddatetime(at);
          INSERT INTO seen VALUES (1, '2000-01-01'); UPDATE seen SET i = 2; SELECT at = now() FROM seen",
-        "f",
+        "t",
     ),
     of("pageinspect", "SELECT pagesize FROM page_header(get_raw_page('pg_class', 0))", "8192"),
     of("pg_buffercache", "SELECT count(*) > 0 FROM pg_buffercache WHERE relfilenode IS NOT NULL", "t"),
     of("pg_freespacemap", "SELECT count(*) >= 0 FROM pg_freespace('pg_class')", "t"),
+    of(
+        "pg_partman",
+        "DROP TABLE IF EXISTS parted CASCADE; CREATE TABLE parted (at timestamptz NOT NULL) PARTITION BY RANGE (at);
+         SELECT public.create_parent('public.parted', 'at', '1 day');
+         SELECT count(*) > 3 FROM pg_inherits WHERE inhparent = 'parted'::regclass",
+        "t",
+    ),
     of("pg_prewarm", "SELECT pg_prewarm('pg_class') > 0", "t"),
     of("pg_surgery", "SELECT heap_force_freeze('pg_class', ARRAY[]::tid[]) IS NULL", "f"),
     of("pg_trgm", "SELECT round(similarity('word', 'two words')::numeric, 2)", "0.36"),
@@ -136,17 +144,18 @@ const EXTENSIONS: &[Use] = &[
     ),
     of("pgrowlocks", "SELECT count(*) FROM pgrowlocks('pg_class')", "0"),
     of("pgstattuple", "SELECT tuple_count > 0 FROM pgstattuple('pg_class')", "t"),
+    of("pgtap", "SELECT is(1 + 1, 2, 'sums') FROM (SELECT plan(1)) AS p", "ok 1 - sums"),
     of(
         "postgres_fdw",
         "DROP SERVER IF EXISTS self CASCADE;
-         CREATE TABLE IF NOT EXISTS origin (i int); TRUNCATE origin; INSERT INTO origin VALUES (7);
          DO $$ BEGIN EXECUTE format('CREATE SERVER self FOREIGN DATA WRAPPER postgres_fdw
              OPTIONS (host ''/tmp'', dbname %L)', current_database()); END $$;
          CREATE USER MAPPING FOR CURRENT_USER SERVER self OPTIONS (user 'postgres', password_required 'false');
-         CREATE FOREIGN TABLE copy (i int) SERVER self OPTIONS (table_name 'origin');
-         SELECT i FROM copy",
-        "7",
+         CREATE FOREIGN TABLE methods (amname name) SERVER self OPTIONS (schema_name 'pg_catalog', table_name 'pg_am');
+         SELECT count(*) FROM methods WHERE amname = 'heap'",
+        "1",
     ),
+    of("prefix", "SELECT '123'::prefix_range @> '12345'", "t"),
     of(
         "refint",
         "DROP TABLE IF EXISTS child; DROP TABLE IF EXISTS parent;
@@ -178,6 +187,13 @@ const EXTENSIONS: &[Use] = &[
         "SELECT uuid_generate_v5(uuid_ns_url(), 'http://example.org') = uuid_generate_v5(uuid_ns_url(), 'http://example.org')
              AND uuid_generate_v4() <> uuid_generate_v4() AND uuid_generate_v1() <> uuid_generate_v1()",
         "t",
+    ),
+    of(
+        "vector",
+        "DROP TABLE IF EXISTS item; CREATE TABLE item AS SELECT i, ARRAY[i, i * i % 7, 1]::vector(3) AS v FROM generate_series(1, 500) i;
+         CREATE INDEX ON item USING hnsw (v vector_l2_ops); SET enable_seqscan = off;
+         SELECT i FROM item ORDER BY v <-> '[250, 1, 1]' LIMIT 1",
+        "251",
     ),
 ];
 
@@ -361,7 +377,8 @@ fn only_modules_of_this_program_are_loaded() {
 fn a_module_is_loaded_once_however_often_it_is_asked_for() {
     let mut db = temporary();
     for _ in 0..100 {
-        db.exec("LOAD 'pg_trgm'; LOAD '$libdir/pg_trgm'; DISCARD ALL").unwrap();
+        db.exec("LOAD 'pg_trgm'; LOAD '$libdir/pg_trgm'").unwrap();
+        db.exec("DISCARD ALL").unwrap();
     }
     db.exec("CREATE EXTENSION pg_trgm").unwrap();
     assert_eq!(text(&mut db, "SELECT similarity('a', 'a')"), "1");
@@ -374,7 +391,8 @@ fn a_server_has_them_too() {
     client.batch_execute("CREATE EXTENSION citext; CREATE TABLE t (name citext UNIQUE)").unwrap();
     client.batch_execute("INSERT INTO t VALUES ('Ada')").unwrap();
     let mut second = postgres::Client::connect(&server.database_url(), postgres::NoTls).unwrap();
-    let found: i64 = second.query_one("SELECT count(*) FROM t WHERE name = 'ADA'", &[]).unwrap().get(0);
+    let found: i64 =
+        second.query_one("SELECT count(*) FROM t WHERE name = 'ADA'", &[]).unwrap().get(0);
     assert_eq!(found, 1);
     drop((client, second));
     std::thread::sleep(Duration::ZERO);
@@ -429,11 +447,32 @@ mod directories {
         assert!(text.contains("not a side module"), "{text}");
 
         fs::remove_dir_all(dir.path().join("lib")).unwrap();
-        write(dir.path(), "share/extension/half.control", b"default_version = '1.0'\nmodule_pathname = '$libdir/half'\n");
+        write(
+            dir.path(),
+            "share/extension/half.control",
+            b"default_version = '1.0'\nmodule_pathname = '$libdir/half'\n",
+        );
         let mut db = open().unwrap();
         let error = db.exec("CREATE EXTENSION half").unwrap_err().to_string();
         assert!(error.contains("no installation script"), "{error}");
         let error = load_error(&mut db, "half");
         assert!(error.contains("half"), "{error}");
+    }
+}
+
+/// A copy once had no socket by the name of its port: it was a copy of a server with another port.
+#[test]
+fn copies_connect_to_themselves() {
+    let servers: Vec<_> = (0..2).map(|_| PgliteServer::temporary().unwrap()).collect();
+    drop(servers);
+    for number in 0..3 {
+        let mut db = temporary();
+        assert_eq!(text(&mut db, "SHOW port"), "5432");
+        let mut fork = db.fork().unwrap();
+        for db in [&mut db, &mut fork] {
+            db.exec("CREATE EXTENSION dblink").unwrap();
+            let sql = "SELECT i FROM dblink('host=/tmp dbname=postgres user=postgres', 'SELECT 7') AS t(i int)";
+            assert_eq!(text(db, sql), "7", "database {number}");
+        }
     }
 }

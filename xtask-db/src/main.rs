@@ -25,8 +25,11 @@ fn main() -> ExitCode {
 
 fn run(args: &[String]) -> Result<ExitCode> {
     match args.split_first() {
-        Some((command, rest)) if command == "regress" && rest.iter().any(|arg| arg == "--contrib") => {
-            let rest: Vec<String> = rest.iter().filter(|arg| *arg != "--contrib").cloned().collect();
+        Some((command, rest))
+            if command == "regress" && rest.iter().any(|arg| arg == "--contrib") =>
+        {
+            let rest: Vec<String> =
+                rest.iter().filter(|arg| *arg != "--contrib").cloned().collect();
             suite::contrib(&rest)
         }
         Some((command, rest)) if command == "regress" => suite::REGRESS.command(rest),

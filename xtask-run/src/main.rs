@@ -46,8 +46,13 @@ fn run(artifact: &Path, arguments: Vec<String>) -> Result<u8, Box<dyn std::error
         .filter(|(name, _)| name.starts_with("PG") || name == "LC_ALL" || name == "TZ")
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
-    let kernel =
-        Kernel::new(&engine, &module, &Library::default(), Arc::new(HostDir::open(Path::new("/"))?), environment);
+    let kernel = Kernel::new(
+        &engine,
+        &module,
+        &Library::default(),
+        Arc::new(HostDir::open(Path::new("/"))?),
+        environment,
+    );
     let process = kernel.start(arguments, Stdio::Inherit)?;
     let status = loop {
         if let Some(status) = kernel.wait(&process, Duration::from_secs(3600)) {

@@ -163,9 +163,9 @@ fn parse(arguments: &[OsString]) -> Result<(Place, Vec<String>), Failure> {
     let mut rest = Vec::new();
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
-        let text = word.to_str().ok_or_else(|| {
-            Failure::usage(format!("{} is not UTF-8", Path::new(word).display()))
-        })?;
+        let text = word
+            .to_str()
+            .ok_or_else(|| Failure::usage(format!("{} is not UTF-8", Path::new(word).display())))?;
         match text {
             "--" => {
                 rest.push(text.to_owned());
@@ -174,7 +174,8 @@ fn parse(arguments: &[OsString]) -> Result<(Place, Vec<String>), Failure> {
                 }
             }
             "--path" => {
-                let path = words.next().ok_or_else(|| Failure::usage("--path needs a directory"))?;
+                let path =
+                    words.next().ok_or_else(|| Failure::usage("--path needs a directory"))?;
                 place = Place::Directory(path.into());
             }
             "--temporary" => place = Place::Temporary,

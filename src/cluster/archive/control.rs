@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn the_template_s_fields_are_where_they_are_looked_for() {
-        let runtime = crate::assets::Runtime::load(None, |_| {}).unwrap();
+        let runtime = crate::assets::Runtime::load(None, None).unwrap();
         let template = runtime.template().unwrap();
         let bytes =
             super::super::load::read(template, crate::cluster::archive::CONTROL_FILE).unwrap();

@@ -83,14 +83,10 @@ pub(super) fn define(store: &mut Store, env: &FunctionEnv<Context>, imports: &mu
     let link = |env: FunctionEnvMut<'_, Context>, handle: u32, memory: u32, result: u32| -> i32 {
         linking(env, |context, store| dl_link(context, store, handle, memory, result))
     };
-    let symbol = |env: FunctionEnvMut<'_, Context>,
-                  handle: u32,
-                  name: u32,
-                  len: u32,
-                  result: u32|
-     -> i32 {
-        linking(env, |context, store| dl_symbol(context, store, handle, name, len, result))
-    };
+    let symbol =
+        |env: FunctionEnvMut<'_, Context>, handle: u32, name: u32, len: u32, result: u32| -> i32 {
+            linking(env, |context, store| dl_symbol(context, store, handle, name, len, result))
+        };
     let message = |mut env: FunctionEnvMut<'_, Context>, buffer: u32, size: u32| -> i32 {
         in_kernel(env.data_mut(), |context| dl_message(context, buffer, size)).unwrap_or(0)
     };

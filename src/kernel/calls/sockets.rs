@@ -107,6 +107,8 @@ fn connect_local(context: &Context, address: &Address) -> Result<Connection, Err
     match name {
         Ok(name) if listeners.is_open(name) => {
             let stream = listeners.connect(name, Peer::Cluster)?;
+            // Who listens may be an image that sleeps.
+            context.kernel.awaken_all();
             Ok(Connection::local(stream, Peer::Cluster)?)
         }
         _ => {

@@ -128,6 +128,15 @@ impl Namespace {
             .expect("the root has every path")
     }
 
+    /// Whether there is a mount point below this plain path.
+    fn is_above_a_mount(&self, path: &str) -> bool {
+        let above = |mount: &Mount| {
+            let mut point = mount.point.iter().map(String::as_str);
+            path::components(path).all(|part| point.next() == Some(part)) && point.next().is_some()
+        };
+        self.mounts.iter().any(above)
+    }
+
     fn is_root(&self, mount: &Mount) -> bool {
         mount.point.is_empty()
     }
@@ -456,7 +465,11 @@ impl FileSystem for Namespace {
     }
 
     fn read_link(&self, path: &str) -> FsResult<String> {
-        self.at(path, Follow::AllButLast, |mount, path, _| mount.fs.read_link(path))
+        match self.at(path, Follow::AllButLast, |mount, path, _| mount.fs.read_link(path)) {
+            // realpath() asks for each directory on the way to a file, those of `mount_unseen` too.
+            Err(Errno::NOENT) if self.is_above_a_mount(path) => Err(Errno::INVAL),
+            found => found,
+        }
     }
 }
 

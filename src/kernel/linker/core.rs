@@ -4,9 +4,7 @@
 //! build puts the addresses of all symbols into an array in the core's memory (a function's address is its slot in
 //! the table), and their names into a custom section, in the same order.
 
-use wasmer::{
-    AsStoreMut, AsStoreRef, Extern, Function, Global, Instance, Module, Table, Value,
-};
+use wasmer::{AsStoreMut, AsStoreRef, Extern, Function, Global, Instance, Module, Table, Value};
 
 use super::LoadError;
 use crate::kernel::memory::Region;

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use wasmer::{
-    AsStoreMut, Engine, Extern, Function, Global, Instance, Module, Value,
-};
+use wasmer::{AsStoreMut, Engine, Extern, Function, Global, Instance, Module, Value};
 
 use super::core::{CoreInstance, Kind};
 use super::module::{Export, Import, SideModule, Source};
@@ -22,9 +20,16 @@ const INITIALISERS: [&str; 2] = ["__wasm_apply_data_relocs", "__wasm_call_ctors"
 /// A step of loading. The same steps in the same order give the same table and the same globals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Load {
-    Module { path: String, identity: [u8; 32], memory: u32 },
+    Module {
+        path: String,
+        identity: [u8; 32],
+        memory: u32,
+    },
     /// A function that got a slot because somebody asked for its address: of which module, from 0 on.
-    Slot { module: usize, name: String },
+    Slot {
+        module: usize,
+        name: String,
+    },
 }
 
 impl Load {
@@ -212,9 +217,8 @@ impl Linker {
         let mut resolved = Vec::with_capacity(module.imports.len());
         for import in &module.imports {
             let (name, kind, source) = match import {
-                Import::Function { name, source, .. } | Import::FunctionAddress { name, source } => {
-                    (name, Kind::Function, *source)
-                }
+                Import::Function { name, source, .. }
+                | Import::FunctionAddress { name, source } => (name, Kind::Function, *source),
                 Import::DataAddress { name, source } => (name, Kind::Data, *source),
                 _ => {
                     resolved.push(Resolved::Nothing);

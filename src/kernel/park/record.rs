@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{ClusterImage, DescriptorImage, ProcessImage};
-use crate::kernel::linker::Load;
 use crate::kernel::image::{MemoryImage, MemoryRecord, PageStore};
+use crate::kernel::linker::Load;
 
 /// A [`ClusterImage`] but for the pages of its memories.
 #[derive(Debug, Serialize, Deserialize)]

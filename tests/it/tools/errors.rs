@@ -88,7 +88,10 @@ fn a_writer_that_fails_ends_the_dump() {
     let mut db = Pglite::temporary().unwrap();
     db.exec("CREATE TABLE big AS SELECT md5(i::text) FROM generate_series(1, 50000) i").unwrap();
     let error = db.dump().to_writer(Full(10_000)).unwrap_err();
-    assert!(matches!(&error, Error::Tool(ToolError::Write(io)) if io.kind() == io::ErrorKind::StorageFull), "{error:?}");
+    assert!(
+        matches!(&error, Error::Tool(ToolError::Write(io)) if io.kind() == io::ErrorKind::StorageFull),
+        "{error:?}"
+    );
     // Nothing holds the table any more.
     db.exec("SET lock_timeout = '20s'; DROP TABLE big").unwrap();
 }

@@ -95,7 +95,10 @@ fn contents(db: &mut Session) -> Vec<String> {
         ("constraint", "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE oid >= 16384"),
         ("large object", "SELECT oid || md5(lo_get(oid)) FROM pg_largeobject_metadata"),
         ("type", "SELECT string_agg(enumlabel, ',' ORDER BY enumsortorder) FROM pg_enum"),
-        ("identity", "SELECT attname || attidentity FROM pg_attribute WHERE attidentity <> ''"),
+        (
+            "identity",
+            "SELECT attname || attidentity::text FROM pg_attribute WHERE attidentity <> ''",
+        ),
     ] {
         let sql = format!("SELECT coalesce(x, '') FROM ({sql}) AS t(x) ORDER BY 1");
         for row in db.query(&sql, &[]).unwrap() {

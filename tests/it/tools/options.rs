@@ -64,9 +64,8 @@ fn archives_are_restored_in_part() {
 fn archives_are_compressed_as_told() {
     let mut db = Pglite::temporary().unwrap();
     db.exec("CREATE TABLE big AS SELECT repeat('x', 100) FROM generate_series(1, 5000)").unwrap();
-    let size = |method: &str| {
-        db.dump().format(Format::Custom).compress(method).to_vec().unwrap().len()
-    };
+    let size =
+        |method: &str| db.dump().format(Format::Custom).compress(method).to_vec().unwrap().len();
     let plain = size("none");
     assert!(plain > 500_000);
     for method in ["gzip:9", "lz4", "zstd:3"] {

@@ -25,7 +25,8 @@ fn all_have_their_version() {
 #[test]
 fn psql_runs_sql_and_its_own_commands() {
     let mut db = Pglite::temporary().unwrap();
-    db.exec("CREATE TABLE planet (name text); INSERT INTO planet VALUES ('Earth'), ('Mars')").unwrap();
+    db.exec("CREATE TABLE planet (name text); INSERT INTO planet VALUES ('Earth'), ('Mars')")
+        .unwrap();
     let output = psql(&db)
         .args(["-c", "SELECT name FROM planet ORDER BY 1", "-c", r"\d planet"])
         .output()
@@ -54,7 +55,9 @@ fn a_whole_cluster_is_dumped() {
     let output = db.tool(Program::PgDumpall).output().unwrap();
     assert_eq!(output.status, 0, "{output:?}");
     let sql = String::from_utf8(output.stdout).unwrap();
-    for text in ["CREATE ROLE reader", "CREATE DATABASE app", r"\connect app", "cluster dump complete"] {
+    for text in
+        ["CREATE ROLE reader", "CREATE DATABASE app", r"\connect app", "cluster dump complete"]
+    {
         assert!(sql.contains(text), "{text} is missing in {sql}");
     }
 }

@@ -10,15 +10,21 @@ fn an_open_transaction_goes_on() {
     db.exec("CREATE TABLE item (id int); INSERT INTO item VALUES (1)").unwrap();
     db.exec(
         "SET application_name = 'mine'; SET search_path = pg_catalog, public; \
-         CREATE TEMP TABLE scratch AS SELECT 7 AS x; PREPARE p AS SELECT 8; \
-         BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO item VALUES (2); \
+         CREATE TEMP TABLE scratch AS SELECT 7 AS x; PREPARE p AS SELECT 8",
+    )
+    .unwrap();
+    db.exec(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO item VALUES (2); \
          DECLARE c CURSOR FOR SELECT 9; SET LOCAL work_mem = '5MB'",
     )
     .unwrap();
     let pid = db.backend_pid();
     let sql = db.dump().inserts().to_string().unwrap();
     assert!(sql.contains("VALUES (1)") && !sql.contains("VALUES (2)"), "{sql}");
-    assert_eq!((db.backend_pid(), db.transaction_status()), (pid, TransactionStatus::InTransaction));
+    assert_eq!(
+        (db.backend_pid(), db.transaction_status()),
+        (pid, TransactionStatus::InTransaction)
+    );
     for (sql, value) in [
         ("SHOW application_name", "mine"),
         ("SHOW search_path", "pg_catalog, public"),
@@ -37,7 +43,8 @@ fn an_open_transaction_goes_on() {
 #[test]
 fn a_lock_of_ones_own_does_not_hang_a_dump() {
     let mut db = Pglite::temporary().unwrap();
-    db.exec("CREATE TABLE item (id int); BEGIN; LOCK TABLE item").unwrap();
+    db.exec("CREATE TABLE item (id int)").unwrap();
+    db.exec("BEGIN; LOCK TABLE item").unwrap();
     let error = db.dump().lock_timeout(Duration::from_millis(200)).to_string().unwrap_err();
     let Error::Tool(ToolError::Failed { stderr, .. }) = &error else { panic!("{error:?}") };
     assert!(stderr.contains("lock timeout"), "{stderr}");

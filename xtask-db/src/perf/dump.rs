@@ -64,7 +64,8 @@ pub(super) fn measure(setup: &Setup) -> Result<Vec<Row>> {
     }
     let ours = times(setup.repeats(9), || Ok(db.dump().to_vec().map(drop)?))?;
     rows.push(Row::millis(GROUP, "dump 100,000 rows, plain, to memory", ours));
-    let ours = times(setup.repeats(5), || Ok(db.dump().format(Format::Custom).to_vec().map(drop)?))?;
+    let ours =
+        times(setup.repeats(5), || Ok(db.dump().format(Format::Custom).to_vec().map(drop)?))?;
     rows.push(Row::millis(GROUP, "dump 100,000 rows, custom with gzip, to memory", ours));
 
     rows.extend(restores(setup, &db, &native)?);

@@ -182,7 +182,8 @@ fn run(paths: &Paths, extension: &str, tests: &Tests, output: &Path) -> Result<B
         settings.push((name, value));
     }
     let server = Server::start(Transport::Unix, &[&dir], &output, &settings, &[])?;
-    let schedule = Schedule::one_by_one(&tests.names.iter().map(String::as_str).collect::<Vec<_>>());
+    let schedule =
+        Schedule::one_by_one(&tests.names.iter().map(String::as_str).collect::<Vec<_>>());
     let outcome = Runner {
         program: paths.native_tree("src/test/regress/pg_regress"),
         bin: paths.native("bin"),

@@ -22,6 +22,8 @@ pub(crate) const EXPORTS: &[&str] = &[ARRAY];
 /// to a thread and is reached by `pgl_errno`.
 const HIDDEN: &str = "main|__main_void|__main_argc_argv|__original_main|_start|_initialize|__c_longjmp|errno|pgl_main|pgl_child|pgl_unpark";
 
+/// llvm-nm has one letter for a weak function and a weak variable; `environ` is the one such variable in use.
+///
 /// Writes the array's source and compiles it to `symbols.o` in the directory `link`.
 pub(crate) fn script() -> String {
     format!(
@@ -30,7 +32,7 @@ pub(crate) fn script() -> String {
         (llvm-nm-22 -g --defined-only --no-sort $(cat {WORK}/{OBJECTS}) {WORK}/{LIBPQ} {WORK}/shim/*.o {WORK}/shim/setjmp.obj 2>/dev/null || true) |
             awk 'NF == 3 && $2 ~ /[TDBRVW]/ {{ print ($2 ~ /[TW]/ ? "f" : "d"), $3 }}' > {WORK}/link/core.symbols
         (llvm-nm-22 -g --defined-only {WORK}/sysroot/lib/*/*.a $({cc} -print-libgcc-file-name) 2>/dev/null || true) |
-            awk 'NF == 3 && $2 ~ /[TDBRW]/ {{ print ($2 ~ /[TW]/ ? "f" : "d"), $3 }}' | sort -u > {WORK}/link/libc.symbols
+            awk 'NF == 3 && $2 ~ /[TDBRW]/ {{ print ($2 ~ /[TW]/ && $3 != "environ" ? "f" : "d"), $3 }}' | sort -u > {WORK}/link/libc.symbols
         cd {WORK}/link
         grep -v '^#' {WORK}/wasix/side/libc.txt | tr ' ' '\n' | awk 'NF' | sort -u > libc.names
         awk 'NR == FNR {{ wanted[$1]; next }} $2 in wanted' libc.names libc.symbols > libc.wanted

@@ -70,6 +70,10 @@ const LIBRARIES: &[&str] = &[
 const REQUIRED_EXPORTS: &[&str] =
     &["__c_longjmp", "__stack_pointer", "_initialize", "memory", "pgl_child", "pgl_main"];
 
+/// libpq is bitcode here (see the step `compile`), so that the linker is who makes code of it, and has to know how setjmp
+/// is compiled.
+const LTO: &str = "-Wl,-mllvm,-wasm-enable-sjlj -Wl,-mllvm,-wasm-use-legacy-eh=false";
+
 /// They wait for the database and the disk: a small program is worth more than a fast one.
 const WASM_OPT: &str = "-O2 --skip-pass=memory-packing";
 
@@ -134,7 +138,7 @@ fn script(jobs: usize) -> String {
             {cc} {optimize} -D_GNU_SOURCE -Wall -c {WORK}/wasix/tools/$file.c -o {WORK}/tools/$file.o
         done
         {cc} {optimize} -o {WORK}/tools/linked.wasm {WORK}/tools/*.o {objects} {postgres} \
-            {WORK}/shim/setjmp.obj -L{WORK}/shim -lpglite {link} {exports} {core_libraries} {libraries} \
+            {WORK}/shim/setjmp.obj -L{WORK}/shim -lpglite {link} {LTO} {exports} {core_libraries} {libraries} \
             -Wl,--allow-undefined-file={WORK}/tools/late
         cd {WORK}/tools
         wasm-as --all-features {WORK}/wasix/longjmp/longjmp.wat -o longjmp.wasm

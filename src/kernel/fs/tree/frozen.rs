@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::pages::{Backing, Content};
 use super::Tree;
+use super::pages::{Backing, Content};
 use crate::kernel::errno::Errno;
 use crate::kernel::fs::archive::{Archive, ArchiveError, Entry, EntryBody, ItemBody};
 use crate::kernel::fs::{FileKind, FileSystem, FsResult, OpenOptions};

@@ -44,14 +44,14 @@ const OPENSSL_WITHOUT: &str = "afalgeng apps argon2 aria asm async autoload-conf
      siv slh-dsa sm2 sm3 sm4 sock srp srtp ssl stdio tests threads tls ts ui-console";
 
 pub(crate) fn key(build: &Build) -> Result<Key> {
-    Ok(Key::new("extension-libraries")
+    Key::new("extension-libraries")
         // For headers of PostgreSQL.
         .text("configure", &super::super::configure::key(build)?.finish())
         .text("openssl", &build.lock.source(OPENSSL)?.sha256)
         .text("e2fsprogs", &build.lock.source(E2FSPROGS)?.sha256)
         .text("scripts", &[openssl(1), uuid(), side_cc()].concat())
         .dir("side", &build.paths.repo(super::side::HEADERS))?
-        .dir("ours", &build.paths.repo(OURS))?)
+        .dir("ours", &build.paths.repo(OURS))
 }
 
 pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {

@@ -75,8 +75,7 @@ pub(crate) fn pack(build: &Build, log: &mut Log) -> Result<Vec<Packed>> {
         let from = share_dir(build).join(part);
         hash::mirror(&from, &installation.join(share::SHARE).join(part))?;
     }
-    // Directories that the installation has already are not entries of the archive.
-    let archive = tree(&installation, |path| installation.join(path).is_file())?;
+    let archive = tree(&installation, |_| true)?;
     let what = "Control files, scripts and dictionaries, as parts of the installation tree";
     let mut packed = vec![store(build, log, FILES, "extensions.img", what, &archive)?];
     let mut described = Vec::new();
