@@ -62,7 +62,7 @@ fn a_temporary_database_is_for_trying() {
 fn the_tools_errors_and_help_are_their_own() {
     let help = outcome(&["dump", "--help"]);
     assert_eq!(help.status, Some(0));
-    assert!(help.stdout.starts_with("pg_dump dumps a PostgreSQL database"), "{}", help.stdout);
+    assert!(help.stdout.starts_with("pg_dump dumps a database"), "{}", help.stdout);
     let dir = Dir::new();
     fill(&dir.at("db"));
     let wrong = outcome(&["dump", "--path", &dir.at("db"), "-t", "nothing"]);
