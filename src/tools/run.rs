@@ -17,6 +17,7 @@ use crate::kernel::process::{Process, WaitStatus};
 use crate::kernel::{Kernel, Stdio};
 
 /// Where the guest finds its programs, as far as it looks for them.
+const INSTALLATION: &str = "/pglite";
 const BIN: &str = "/pglite/bin";
 
 /// What libpq takes for the directory of a socket: the connector knows it, and it is nowhere else.
@@ -181,10 +182,11 @@ impl Setup<'_> {
         let put_together = |errno| cannot(Path::new("/"), io::Error::from(errno));
 
         // pg_dumpall looks for pg_dump beside itself.
-        let bin = Tree::new();
+        let installation = Tree::new();
+        installation.create_dir("/bin").map_err(put_together)?;
         for program in Program::ALL {
             let options = OpenOptions { write: true, create: true, ..OpenOptions::default() };
-            bin.open(&format!("/{program}"), options).map_err(put_together)?;
+            installation.open(&format!("/bin/{program}"), options).map_err(put_together)?;
         }
         let mut namespace = match &self.host_directory {
             Some(_) => Namespace::new(Arc::new(host(Path::new("/"))?)),
@@ -196,7 +198,7 @@ impl Setup<'_> {
         };
         namespace.mount_devices().map_err(put_together)?;
         // Not to make directories in the host's root.
-        namespace.mount_unseen(BIN, Arc::new(bin), true);
+        namespace.mount_unseen(INSTALLATION, Arc::new(installation), true);
         if !self.files.is_empty() {
             let tree = Tree::new();
             for (path, contents) in &self.files {

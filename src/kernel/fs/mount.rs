@@ -111,7 +111,7 @@ impl Namespace {
     }
 
     /// The same, without its directories: what is in it is there, but no directory above lists it, and no path
-    /// leads to it through a symlink.
+    /// leads to it through a symlink. `point` is of one name, as the directories above would not be there.
     #[allow(dead_code, reason = "for the feature `tools`")]
     pub(crate) fn mount_unseen(&mut self, point: &str, fs: Arc<dyn FileSystem>, read_only: bool) {
         let point = path::components(point).map(str::to_owned).collect();
@@ -126,15 +126,6 @@ impl Namespace {
             .find_map(|mount| Some((mount, strip(path, &mount.point)?)))
             .map(|(mount, rest)| (mount, if rest.is_empty() { "/" } else { rest }))
             .expect("the root has every path")
-    }
-
-    /// Whether there is a mount point below this plain path.
-    fn is_above_a_mount(&self, path: &str) -> bool {
-        let above = |mount: &Mount| {
-            let mut point = mount.point.iter().map(String::as_str);
-            path::components(path).all(|part| point.next() == Some(part)) && point.next().is_some()
-        };
-        self.mounts.iter().any(above)
     }
 
     fn is_root(&self, mount: &Mount) -> bool {
@@ -465,11 +456,7 @@ impl FileSystem for Namespace {
     }
 
     fn read_link(&self, path: &str) -> FsResult<String> {
-        match self.at(path, Follow::AllButLast, |mount, path, _| mount.fs.read_link(path)) {
-            // realpath() asks for each directory on the way to a file, those of `mount_unseen` too.
-            Err(Errno::NOENT) if self.is_above_a_mount(path) => Err(Errno::INVAL),
-            found => found,
-        }
+        self.at(path, Follow::AllButLast, |mount, path, _| mount.fs.read_link(path))
     }
 }
 
