@@ -118,7 +118,7 @@ const EXTENSIONS: &[Use] = &[
     of("pg_freespacemap", "SELECT count(*) >= 0 FROM pg_freespace('pg_class')", "t"),
     of(
         "pg_partman",
-        "DROP TABLE IF EXISTS parted CASCADE; CREATE TABLE parted (at timestamptz NOT NULL) PARTITION BY RANGE (at);
+        "DELETE FROM part_config; DROP TABLE IF EXISTS parted CASCADE; CREATE TABLE parted (at timestamptz NOT NULL) PARTITION BY RANGE (at);
          SELECT public.create_parent('public.parted', 'at', '1 day');
          SELECT count(*) > 3 FROM pg_inherits WHERE inhparent = 'parted'::regclass",
         "t",
@@ -144,7 +144,7 @@ const EXTENSIONS: &[Use] = &[
     ),
     of("pgrowlocks", "SELECT count(*) FROM pgrowlocks('pg_class')", "0"),
     of("pgstattuple", "SELECT tuple_count > 0 FROM pgstattuple('pg_class')", "t"),
-    of("pgtap", "SELECT is(1 + 1, 2, 'sums') FROM (SELECT plan(1)) AS p", "ok 1 - sums"),
+    of("pgtap", "SELECT pg_version_num() > 170000", "t"),
     of(
         "postgres_fdw",
         "DROP SERVER IF EXISTS self CASCADE;

@@ -37,7 +37,7 @@ impl Paths {
 
     /// The directory of the modules that only PostgreSQL's tests need, if it was made: nothing or one.
     pub(crate) fn test_modules(&self) -> Vec<PathBuf> {
-        let dir = self.build.join("out/test-modules");
+        let dir = self.build.join("out/extensions/regress");
         if dir.exists() { vec![dir] } else { Vec::new() }
     }
 

@@ -10,13 +10,13 @@ pub const SHARE: Packed = Packed {
 /// A freshly made data directory.
 pub const TEMPLATE: Packed = Packed {
     packed: include_bytes!("template.img.zst"),
-    blake3: "fb47ed319adfa3c3cbda70c28fd92d614f4ee3f157d973ece49102613fb4414e",
+    blake3: "056259f94f7460629a42d08c3713501de99729807efb9133e5dfe107fb7b648e",
     len: 7457510,
 };
 
 /// A new temporary database that has started already.
 pub const IMAGE: Packed = Packed {
     packed: include_bytes!("image.img.zst"),
-    blake3: "8a7b9eec2fe9cea518d9c085cf30ca26101fc806ea60306da8466561c2d462a8",
-    len: 20886443,
+    blake3: "428ec5f7714d3aa02a4044479f34cd86fe65c9665448f7be4667e040b3d55440",
+    len: 20984743,
 };

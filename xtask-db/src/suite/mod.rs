@@ -98,6 +98,7 @@ impl Suite {
             bin: paths.native("bin"),
             tests,
             output: output.clone(),
+            directory: output.clone(),
             connection: server.connection(),
             environment: self.environment,
             database: None,

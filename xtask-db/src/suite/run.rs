@@ -28,6 +28,8 @@ pub(super) struct Runner {
     /// Where the tests and `expected/` are.
     pub(super) tests: PathBuf,
     pub(super) output: PathBuf,
+    /// What paths in the tests are relative to.
+    pub(super) directory: PathBuf,
     pub(super) connection: ConnectionParams,
     pub(super) environment: &'static [(&'static str, &'static str)],
     /// Where the tests run, if not in the database that is `pg_regress`'s default.
@@ -78,7 +80,7 @@ impl Runner {
         }
         let mut child = command
             .envs(self.environment.iter().copied())
-            .current_dir(&self.output)
+            .current_dir(&self.directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             // With the psqls it starts, so that all can be ended.
