@@ -19,7 +19,7 @@ pub(crate) fn copy_memory(
 ) -> io::Result<Region> {
     let ranges = match window {
         Some(window) => window.private_ranges(parent.len()),
-        None => vec![0..parent.len()],
+        None => std::iter::once(0..parent.len()).collect(),
     };
     let image = MemoryImage::capture(parent, ranges, base, Use::Once)?;
     let child = Region::new(parent.len())?;
