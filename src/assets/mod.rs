@@ -20,6 +20,7 @@ pub(crate) use self::cache::{CacheDir, Unpacked, map_file};
 #[cfg(feature = "tools")]
 pub(crate) use self::tools::tools;
 use crate::error::AssetsError;
+use crate::kernel::Code;
 use crate::kernel::features::features;
 use crate::kernel::fs::Tree;
 use crate::kernel::linker::Library;
@@ -115,6 +116,10 @@ impl Runtime {
             extensions::add_directory(dir, &runtime.installation, &mut runtime.library)?;
         }
         Ok(Arc::new(runtime))
+    }
+
+    pub(crate) fn code(&self) -> Code<'_> {
+        Code { engine: &self.engine, module: &self.module, library: &self.library }
     }
 
     /// A freshly made data directory.

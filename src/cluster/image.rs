@@ -143,9 +143,7 @@ impl Cluster {
         let log = Log::new(files.limit);
         let sink = log.clone();
         let restored = Kernel::restore(
-            &runtime.engine,
-            &runtime.module,
-            &runtime.library,
+            runtime.code(),
             namespace,
             super::environment(),
             &image.processes,

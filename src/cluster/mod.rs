@@ -187,13 +187,7 @@ impl Cluster {
         };
         let temporary = lock.is_none();
         let namespace = Arc::new(namespace);
-        let kernel = Kernel::new(
-            &runtime.engine,
-            &runtime.module,
-            &runtime.library,
-            namespace.clone(),
-            environment(),
-        );
+        let kernel = Kernel::new(runtime.code(), namespace.clone(), environment());
         let port = options.port.unwrap_or(DEFAULT_PORT);
         let log = Log::new(files.as_ref().and_then(|files| files.limit));
         let sink = log.clone();

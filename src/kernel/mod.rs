@@ -89,6 +89,16 @@ impl std::fmt::Debug for Kernel {
 /// not know the name.
 pub(crate) type Connector = Box<dyn Fn(&str) -> Option<io::Result<UnixStream>> + Send + Sync>;
 
+/// What the processes of a cluster run.
+#[derive(Clone, Copy)]
+pub(crate) struct Code<'a> {
+    pub(crate) engine: &'a Engine,
+    /// The main module.
+    pub(crate) module: &'a Module,
+    /// Modules that processes can load.
+    pub(crate) library: &'a Library,
+}
+
 /// Where the first process's standard streams go.
 pub(crate) enum Stdio {
     /// No input; output and errors in lines to the sink.
@@ -104,22 +114,15 @@ pub(crate) enum Stdio {
 
 impl Kernel {
     pub(crate) fn new(
-        engine: &Engine,
-        module: &Module,
-        library: &Library,
+        code: Code<'_>,
         files: Arc<dyn FileSystem>,
         environment: Vec<String>,
     ) -> Arc<Kernel> {
-        Arc::new(Kernel::make(engine, module, library, files, environment))
+        Arc::new(Kernel::make(code, files, environment))
     }
 
-    fn make(
-        engine: &Engine,
-        module: &Module,
-        library: &Library,
-        files: Arc<dyn FileSystem>,
-        environment: Vec<String>,
-    ) -> Kernel {
+    fn make(code: Code<'_>, files: Arc<dyn FileSystem>, environment: Vec<String>) -> Kernel {
+        let Code { engine, module, library } = code;
         // Globals of a store are numbered in the order of the module's own: it imports none.
         let exception_global = match module.info().exports.get("pgl_longjmp_exception") {
             Some(wasmer::ExportIndex::Global(index)) => Some(index.as_u32() as usize),

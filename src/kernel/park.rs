@@ -22,22 +22,21 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use wasmer::{Engine, Module};
 
 pub(crate) use self::record::ClusterRecord;
 
-use super::Kernel;
 use super::console::{Console, LineSink};
 use super::descriptor::{Descriptors, Kind, Local, Open};
 use super::errno::Errno;
 use super::fs::{FileKind, FileSystem, OpenOptions};
 use super::image::{Base, MemoryImage, Use};
-use super::linker::{Library, Linker, Load};
+use super::linker::{Linker, Load};
 use super::memory::Region;
 use super::process::{self, Context, Process, signal};
 use super::socket::{Connection, Peer};
 use super::timer::Timers;
 use super::window::Window;
+use super::{Code, Kernel};
 
 /// How long a session may take to leave: it is idle.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -554,9 +553,7 @@ impl Kernel {
 
     /// A cluster from an image, with files of the same moment.
     pub(crate) fn restore(
-        engine: &Engine,
-        module: &Module,
-        library: &Library,
+        code: Code<'_>,
         files: Arc<dyn FileSystem>,
         environment: Vec<String>,
         image: &Arc<ClusterImage>,
@@ -564,13 +561,13 @@ impl Kernel {
         copy: CopyFacts,
     ) -> io::Result<Restored> {
         for loads in image.loads() {
-            library.has_all(loads).map_err(|path| {
+            code.library.has_all(loads).map_err(|path| {
                 io::Error::other(format!(
                     "{path}, which the original had loaded, is not in this program"
                 ))
             })?;
         }
-        let mut kernel = Kernel::make(engine, module, library, files, environment);
+        let mut kernel = Kernel::make(code, files, environment);
         kernel.started = image.started;
         kernel.copy = Some(copy);
         kernel.processes.set_last_pid(image.last_pid);

@@ -14,7 +14,7 @@ use crate::error::{Error, ToolError};
 use crate::kernel::fs::{FileSystem, HostDir, Namespace, OpenOptions, Tree};
 use crate::kernel::linker::Library;
 use crate::kernel::process::{Process, WaitStatus};
-use crate::kernel::{Kernel, Stdio};
+use crate::kernel::{Code, Kernel, Stdio};
 
 /// Where the guest finds its programs, as far as it looks for them.
 const INSTALLATION: &str = "/pglite";
@@ -139,8 +139,9 @@ impl Setup<'_> {
         let failed = |source| Error::Tool(ToolError::Start { program, source });
         let (engine, module) = assets::tools(self.cache).map_err(Error::Assets)?;
         let files = self.namespace()?;
-        let kernel =
-            Kernel::new(&engine, &module, &Library::default(), Arc::new(files), self.environment());
+        let library = Library::default();
+        let code = Code { engine: &engine, module: &module, library: &library };
+        let kernel = Kernel::new(code, Arc::new(files), self.environment());
         if let Some(Target { cluster, .. }) = self.target {
             kernel.set_connector(Box::new(move |path| {
                 path.strip_prefix(SOCKET_DIR)?.strip_prefix("/.s.PGSQL.")?;

@@ -18,7 +18,7 @@ use wasmer::{Engine, Module};
 
 use kernel::fs::HostDir;
 use kernel::linker::Library;
-use kernel::{Kernel, Stdio};
+use kernel::{Code, Kernel, Stdio};
 
 const FAILED: u8 = 125;
 
@@ -46,13 +46,9 @@ fn run(artifact: &Path, arguments: Vec<String>) -> Result<u8, Box<dyn std::error
         .filter(|(name, _)| name.starts_with("PG") || name == "LC_ALL" || name == "TZ")
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
-    let kernel = Kernel::new(
-        &engine,
-        &module,
-        &Library::default(),
-        Arc::new(HostDir::open(Path::new("/"))?),
-        environment,
-    );
+    let library = Library::default();
+    let code = Code { engine: &engine, module: &module, library: &library };
+    let kernel = Kernel::new(code, Arc::new(HostDir::open(Path::new("/"))?), environment);
     let process = kernel.start(arguments, Stdio::Inherit)?;
     let status = loop {
         if let Some(status) = kernel.wait(&process, Duration::from_secs(3600)) {
