@@ -24,6 +24,7 @@ Maintainer commands of pglite-oxide.
   cargo xtask native build             native PostgreSQL of the same version, for initdb and comparisons
       --clients                        only psql and the programs that run PostgreSQL's tests
   cargo xtask regress [OPTIONS]        PostgreSQL's own regression tests (--help lists the options)
+      --contrib                        those of contrib's extensions instead
   cargo xtask isolation [OPTIONS]      its isolation tests: sessions that wait for each other
   cargo xtask interop                  native pg_dump, pg_restore and psql read our dumps, and the reverse
   cargo xtask perf [OPTIONS]           measurements, beside the native PostgreSQL (--help lists the options)
