@@ -16,7 +16,7 @@ FORBIDDEN = [
     (re.compile(r"pyp[i]\.org|registry\.npmj[s]|proxy\.golan[g]\.org"), "the host of a registry"),
     (re.compile(r"^(?:<{7}|>{7}) "), "a conflict mark"),
 ]
-BINARY = {".zst", ".wasm", ".elf", ".png"}
+BINARY = {".zst", ".wasm", ".elf", ".so", ".png"}
 MAX_BYTES = 10 << 20
 MAX_SOURCE_LINES = 1000
 # Licences are as their authors wrote them.

@@ -1,7 +1,6 @@
 //! Extensions: side modules that load at run time.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeSet, HashMap};
 
 use pglite_oxide::{Error, Pglite, PgliteServer, Session, Snapshot};
 
@@ -354,6 +353,16 @@ fn errors_pass_through_modules() {
     assert_eq!(text(&mut db, "SELECT '(1,2)'::cube"), "(1, 2)");
 }
 
+#[test]
+fn hstore_is_a_map() {
+    let mut db = temporary();
+    db.exec("CREATE EXTENSION hstore").unwrap();
+    let map = HashMap::from([("a".to_owned(), Some("1".to_owned())), ("b".to_owned(), None)]);
+    let row = db.query_one("SELECT $1::hstore, $1::hstore -> 'a'", &[&map]).unwrap();
+    assert_eq!(row.get::<_, HashMap<String, Option<String>>>(0), map);
+    assert_eq!(row.get::<_, &str>(1), "1");
+}
+
 /// Text that PostgreSQL says when a module cannot be loaded.
 fn load_error(db: &mut Session, path: &str) -> String {
     db.exec(&format!("LOAD '{path}'")).unwrap_err().to_string()
@@ -395,7 +404,6 @@ fn a_server_has_them_too() {
         second.query_one("SELECT count(*) FROM t WHERE name = 'ADA'", &[]).unwrap().get(0);
     assert_eq!(found, 1);
     drop((client, second));
-    std::thread::sleep(Duration::ZERO);
 }
 
 /// Directories of a program's own.

@@ -35,10 +35,10 @@ impl Paths {
         self.build.join("native").join(path)
     }
 
-    /// The directory of the modules that only PostgreSQL's tests need, if it was made: nothing or one.
+    /// Directories of modules that only PostgreSQL's tests need: `regress.so`, made by the step `extensions-aot`. A copy
+    /// of it is in the repository, as those who run the tests have no toolchain.
     pub(crate) fn test_modules(&self) -> Vec<PathBuf> {
-        let dir = self.build.join("out/extensions/regress");
-        if dir.exists() { vec![dir] } else { Vec::new() }
+        vec![self.repo("assets/regress/modules")]
     }
 
     /// A file of the tree it was built in, which has the tests.

@@ -182,7 +182,8 @@ fn run(paths: &Paths, extension: &str, tests: &Tests, output: &Path) -> Result<B
         settings.retain(|(known, _)| known != name);
         settings.push((name, value));
     }
-    let server = Server::start(Transport::Unix, &[&dir], &output, &settings, &[])?;
+    let server =
+        Server::start(Transport::Unix, &[&dir], &output, &settings, &paths.test_modules())?;
     let schedule =
         Schedule::one_by_one(&tests.names.iter().map(String::as_str).collect::<Vec<_>>());
     let outcome = Runner {
