@@ -409,7 +409,7 @@ fn a_server_has_them_too() {
 /// Directories of a program's own.
 mod directories {
     use std::fs;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use pglite_oxide::{Error, Pglite};
 
@@ -419,6 +419,46 @@ mod directories {
         let path = dir.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, contents).unwrap();
+    }
+
+    /// A directory with one module: that of PostgreSQL's own tests.
+    fn modules() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/regress/modules")
+    }
+
+    const REVERSE: &str =
+        "CREATE FUNCTION reverse_name(name) RETURNS name AS '$libdir/regress' LANGUAGE C STRICT";
+
+    #[test]
+    fn a_module_of_the_programs_own() {
+        let mut db = Pglite::builder().extension_dir(modules()).open().unwrap();
+        db.exec(REVERSE).unwrap();
+        assert_eq!(crate::text(&mut db, "SELECT reverse_name('abc')"), "cba");
+        // A copy has loaded it, too.
+        let mut fork = db.fork().unwrap();
+        assert_eq!(crate::text(&mut fork, "SELECT reverse_name('abc')"), "cba");
+    }
+
+    /// The same code, for a core that does not exist.
+    #[test]
+    fn a_module_of_another_core_is_refused() {
+        let abi = pglite_oxide_extensions::MANIFEST.split_once("\"abi\": \"").unwrap().1;
+        let abi: Vec<u8> =
+            (0..32).map(|at| u8::from_str_radix(&abi[2 * at..2 * at + 2], 16).unwrap()).collect();
+        let mut code = fs::read(modules().join("lib/regress.so")).unwrap();
+        let trailer = code.split_off(code.len() - 64);
+        let at = code.windows(32).position(|bytes| bytes == abi).expect("it names its core");
+        code[at] ^= 1;
+        let hash = blake3::hash(&code);
+        let dir = tempfile::tempdir().unwrap();
+        let file = [&code[..], hash.as_bytes(), &trailer[32..]].concat();
+        write(dir.path(), "lib/regress.so", &file);
+        let mut db = Pglite::builder().extension_dir(dir.path()).open().unwrap();
+        let error = load_error(&mut db, "regress");
+        assert!(error.contains("another PostgreSQL core"), "{error}");
+        // One that has been altered is not even looked at.
+        write(dir.path(), "lib/regress.so", &[&code[..], &trailer].concat());
+        assert!(Pglite::builder().extension_dir(dir.path()).open().is_err());
     }
 
     #[test]
