@@ -1,8 +1,10 @@
-create extension pg_trgm;
+create extension if not exists pg_trgm;
 
-create extension hstore;
+create extension if not exists hstore;
 
-create extension btree_gist;
+create extension if not exists btree_gist;
+
+drop table if exists e1;
 
 create table e1 as select i, md5(i::text) as v, hstore(ARRAY['a', i::text, 'b', md5(i::text), 'c', (i % 100)::text]) as h from generate_series(1,100000) i;
 
@@ -31,3 +33,5 @@ select count(*) from (select i from e1 order by i <-> 50000 limit 5000) t;
 do $$ declare s bigint := 0; begin for i in 1..3000000 loop s := s + i; end loop; end $$;
 
 do $$ begin for i in 1..100000 loop begin if i % 2 = 0 then perform 1/0; end if; exception when others then null; end; end loop; end $$;
+
+reset enable_seqscan;
