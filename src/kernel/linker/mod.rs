@@ -118,8 +118,8 @@ impl Artifact {
 /// The modules that the processes of a cluster can load. Clones share what has been loaded.
 #[derive(Clone, Default)]
 pub(crate) struct Library {
-    /// By name, without directory and ending.
-    artifacts: BTreeMap<String, Arc<Artifact>>,
+    /// By name, without directory and ending. Shared, as each cluster has a clone.
+    artifacts: Arc<BTreeMap<String, Arc<Artifact>>>,
     core: Arc<OnceLock<Result<Core, LoadError>>>,
 }
 
@@ -133,7 +133,7 @@ impl Library {
     /// Adds a module, in the place of one of the same name.
     #[allow(dead_code, reason = "for xtask-run, which has none")]
     pub(crate) fn add(&mut self, name: &str, artifact: Artifact) {
-        self.artifacts.insert(name.to_owned(), Arc::new(artifact));
+        Arc::make_mut(&mut self.artifacts).insert(name.to_owned(), Arc::new(artifact));
     }
 
     /// The names of all modules.
