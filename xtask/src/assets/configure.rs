@@ -11,6 +11,7 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
     let mut key = Key::new("configure")
         .text("sysroot", &super::sysroot::key(build)?.finish())
         .text("libraries", &super::libraries::key(build)?.finish())
+        .text("icu", &super::libraries::icu::key(build)?.finish())
         .text("tools", &build.lock.tools_text())
         .text("script", &script())
         .text("compiler", &flags::compiler_script())

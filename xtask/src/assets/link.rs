@@ -96,7 +96,7 @@ fn script() -> String {
         cc = flags::CC,
         optimize = flags::OPTIMIZE,
         link = flags::LINK.join(" "),
-        core_libraries = flags::CORE_LIBRARIES.join(" "),
+        core_libraries = [flags::COMPRESSION, flags::CORE_LIBRARIES].concat().join(" "),
         libraries = flags::LIBRARIES.join(" "),
         opt = flags::WASM_OPT.join(" "),
         strip = flags::STRIP.join(" "),

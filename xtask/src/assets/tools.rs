@@ -138,7 +138,7 @@ fn script(jobs: usize) -> String {
             {cc} {optimize} -D_GNU_SOURCE -Wall -c {WORK}/wasix/tools/$file.c -o {WORK}/tools/$file.o
         done
         {cc} {optimize} -o {WORK}/tools/linked.wasm {WORK}/tools/*.o {objects} {postgres} \
-            {WORK}/shim/setjmp.obj -L{WORK}/shim -lpglite {link} {LTO} {exports} {core_libraries} {libraries} \
+            {WORK}/shim/setjmp.obj -L{WORK}/shim -lpglite {link} {LTO} {exports} {compression} {libraries} \
             -Wl,--allow-undefined-file={WORK}/tools/late
         cd {WORK}/tools
         wasm-as --all-features {WORK}/wasix/longjmp/longjmp.wat -o longjmp.wasm
@@ -149,7 +149,7 @@ fn script(jobs: usize) -> String {
             optimize = flags::OPTIMIZE,
             postgres = LIBRARIES.join(" "),
             link = flags::LINK.join(" "),
-            core_libraries = flags::CORE_LIBRARIES.join(" "),
+            compression = flags::COMPRESSION.join(" "),
             libraries = flags::LIBRARIES.join(" "),
             strip = flags::STRIP.join(" "),
         )
