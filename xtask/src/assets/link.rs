@@ -29,6 +29,7 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
     Ok(Key::new("link")
         .text("compile", &super::compile::key(build)?.finish())
         .text("shim", &super::shim::key(build)?.finish())
+        .text("icu", &super::libraries::icu::key(build)?.finish())
         .text("script", &script()))
 }
 

@@ -11,6 +11,9 @@ use crate::process::Log;
 /// Beside `SOURCES`; what the compiler looks through is in [`flags::ICU`].
 const OBJECTS: &str = "icu/objects";
 
+/// What PostgreSQL is compiled against.
+pub(crate) const INCLUDE: &str = "icu/include";
+
 /// Of `i18n`: collation. The rest (calendars, formats, transliteration, regular expressions) nobody would call.
 const I18N: &str = "bocsu coleitr coll collation* rulebasedcollator sortkey ucln_in ucol* uitercollationiterator \
      utf16collationiterator utf8collationiterator";
@@ -53,8 +56,8 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
 fn script(jobs: usize) -> String {
     format!(
         "cd {WORK}/{SOURCES}/{ICU}/source
-        mkdir -p {WORK}/icu/include/unicode {WORK}/icu/lib {WORK}/{OBJECTS}/uc {WORK}/{OBJECTS}/i18n
-        cp common/unicode/*.h i18n/unicode/*.h {WORK}/icu/include/unicode/
+        mkdir -p {WORK}/{INCLUDE}/unicode {WORK}/icu/lib {WORK}/{OBJECTS}/uc {WORK}/{OBJECTS}/i18n
+        cp common/unicode/*.h i18n/unicode/*.h {WORK}/{INCLUDE}/unicode/
         compile() {{
             xargs -n1 -P{jobs} sh -euc '
                 exec {cxx} {flags} -I{WORK}/{SOURCES}/{ICU}/include -Icommon -Ii18n $1 -c $2 \
