@@ -189,14 +189,16 @@ fn add(cache: &CacheDir, asset: &Asset, installation: &Tree) -> Result<(), Asset
     })
 }
 
-/// ICU's data, if the crate was built with them.
+/// ICU's data.
+#[cfg(feature = "icu")]
 fn icu() -> Option<Asset> {
-    #[cfg(feature = "icu")]
-    {
-        use pglite_oxide_icu::ICU;
-        Some(Asset { name: "icu.img", packed: ICU.packed, hash: ICU.blake3, len: ICU.len })
-    }
-    #[cfg(not(feature = "icu"))]
+    use pglite_oxide_icu::ICU;
+    Some(Asset { name: "icu.img", packed: ICU.packed, hash: ICU.blake3, len: ICU.len })
+}
+
+/// ICU's data are in no program that was built without them.
+#[cfg(not(feature = "icu"))]
+fn icu() -> Option<Asset> {
     None
 }
 
