@@ -20,7 +20,7 @@ const FILES: &[(&str, &str)] = &[
     // Locales that there are, their other names, the keys and values in them; names of converters.
     (
         "",
-        "cnvalias.icu,icustd.res,icuver.res,keyTypeData.res,langInfo.res,metadata.res,res_index.res",
+        "cnvalias.icu,icustd.res,icuver.res,keyTypeData.res,langInfo.res,metadata.res,res_index.res,timezoneTypes.res",
     ),
     // Converters between UTF-16 and the encodings that a database can have, by ICU's own names.
     ("", CONVERTERS),
