@@ -48,6 +48,8 @@ pub(crate) struct Options {
     pub(crate) extension_dirs: Vec<PathBuf>,
     /// Whether a temporary database may begin from an image.
     pub(crate) instant: bool,
+    /// Whether instances are made ahead of time.
+    pub(crate) prepare: bool,
 }
 
 impl Default for Options {
@@ -65,6 +67,7 @@ impl Default for Options {
             preload: Vec::new(),
             extension_dirs: Vec::new(),
             instant: true,
+            prepare: true,
         }
     }
 }
@@ -217,6 +220,15 @@ macro_rules! option_methods {
             self
         }
 
+        /// Whether a thread in the background may make WebAssembly instances ahead of time (the default), for
+        /// the databases and connections that follow. It begins with the second of a process, keeps two ready
+        /// (a megabyte each) and ends when none has been needed for five seconds. With `false` this database,
+        /// and copies of it, have none made for them.
+        pub fn prepare_instances(mut self, yes: bool) -> Self {
+            self.options.prepare = yes;
+            self
+        }
+
         /// Where the runtime is unpacked, once for all databases. The default is `pglite-oxide` in the
         /// user's cache directory, or what the environment variable `PGLITE_OXIDE_CACHE_DIR` says. If it
         /// is empty or cannot be written to, the runtime is unpacked to memory.
@@ -352,6 +364,7 @@ impl Options {
         let options = CopyOptions {
             port: Some(server.port.unwrap_or(DEFAULT_PORT)),
             mounts: Some(&self.mounts),
+            prepare: Some(self.prepare),
         };
         Cluster::from_image(runtime, image, &options)
     }
@@ -416,6 +429,7 @@ impl Options {
                 port: server.port,
                 require_password: server.password.is_some(),
                 files: &server.files,
+                prepare: self.prepare,
             },
         )
     }

@@ -172,7 +172,7 @@ impl PgliteServer {
         let bound = listen::tcp((std::net::Ipv4Addr::LOCALHOST, 0).into())?;
         let listening = Listening::new(bound.address);
         let port = listening.tcp().map(|address| address.port());
-        let options = CopyOptions { port, mounts: None };
+        let options = CopyOptions { port, ..CopyOptions::default() };
         let (cluster, session) = Cluster::from_image(&runtime, image, &options)?;
         drop(session);
         let access = image.access().clone();

@@ -137,10 +137,10 @@ impl Setup<'_> {
     fn start_with(self, stdio: Stdio, lines: Arc<Lines>) -> Result<Running, Error> {
         let program = self.program;
         let failed = |source| Error::Tool(ToolError::Start { program, source });
-        let (engine, module) = assets::tools(self.cache).map_err(Error::Assets)?;
+        let instances = assets::tools(self.cache).map_err(Error::Assets)?;
         let files = self.namespace()?;
         let library = Library::default();
-        let code = Code { engine: &engine, module: &module, library: &library };
+        let code = Code { instances: &instances, library: &library };
         let kernel = Kernel::new(code, Arc::new(files), self.environment());
         if let Some(Target { cluster, .. }) = self.target {
             kernel.set_connector(Box::new(move |path| {

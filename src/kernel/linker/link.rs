@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use wasmer::{AsStoreMut, Engine, Extern, Function, Global, Instance, Module, Value};
+use wasmer::{AsStoreMut, Extern, Function, Global, Instance, Value};
 
 use super::core::{CoreInstance, Kind};
 use super::module::{Export, Import, SideModule, Source};
 use super::{Library, LoadError};
+use crate::kernel::instance::Instances;
 use crate::kernel::memory::Region;
 
 /// As many as `MAX_SIDE_MODULES` in assets/wasix/dl.c.
@@ -93,6 +94,11 @@ impl Linker {
         self.instance = Some(instance.clone());
     }
 
+    /// Whether it has left the instance as it was.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.linked.is_empty() && self.loads.is_empty() && !self.spoiled
+    }
+
     /// What a copy of the process has to load; None if there can be none.
     pub(crate) fn loads(&self) -> Option<&[Load]> {
         (!self.spoiled).then_some(&self.loads)
@@ -110,11 +116,10 @@ impl Linker {
     pub(crate) fn open(
         &mut self,
         library: &Library,
-        engine: &Engine,
-        main: &Module,
+        instances: &Instances,
         path: &str,
     ) -> Result<Found, LoadError> {
-        let module = library.open(engine, main, path)?;
+        let module = library.open(instances, path)?;
         let known = self.linked.iter().position(|linked| Arc::ptr_eq(&linked.module, &module));
         if known.is_none() && self.linked.len() == MAX_MODULES {
             return Err(LoadError::TooMany);
@@ -333,14 +338,13 @@ impl Linker {
         &mut self,
         store: &mut impl AsStoreMut,
         library: &Library,
-        engine: &Engine,
-        main: &Module,
+        instances: &Instances,
         region: &Region,
     ) -> Result<(), LoadError> {
         for load in std::mem::take(&mut self.inherited) {
             match load {
                 Load::Module { path, identity, memory } => {
-                    let module = library.open(engine, main, &path)?;
+                    let module = library.open(instances, &path)?;
                     if module.identity != identity {
                         return Err(LoadError::Replay(format!("{path} is another")));
                     }
