@@ -15,7 +15,7 @@ use super::cache::{Asset, CacheDir};
 use super::{io_error, load_code};
 use crate::error::AssetsError;
 use crate::kernel::errno::Errno;
-use crate::kernel::fs::{FileSystem, OpenOptions, Tree};
+use crate::kernel::fs::{Tree, write_file};
 use crate::kernel::linker::{Artifact, Library};
 
 /// In the installation.
@@ -60,13 +60,7 @@ fn identity(hash: &str) -> [u8; 32] {
 /// PostgreSQL looks whether a module's file is there before it asks for the module.
 fn announce(installation: &Tree, name: &str) -> Result<(), Errno> {
     let text = format!("{name} is a side module\n");
-    write(installation, &format!("{MODULES}/{name}.so"), text.as_bytes())
-}
-
-fn write(files: &Tree, path: &str, contents: &[u8]) -> Result<(), Errno> {
-    let options =
-        OpenOptions { write: true, create: true, truncate: true, ..OpenOptions::default() };
-    files.open(path, options)?.write_all_at(contents, 0)
+    write_file(installation, &format!("{MODULES}/{name}.so"), text.as_bytes()).map(drop)
 }
 
 /// Adds a directory laid out like PostgreSQL's own: `lib/*.so` are modules, and what is in `share/extension` and
@@ -81,7 +75,7 @@ pub(super) fn add_directory(
     for part in ["extension", "tsearch_data"] {
         for (name, path) in list(&dir.join("share").join(part))? {
             let contents = fs::read(&path).map_err(io_error(&path))?;
-            write(installation, &format!("{SHARE}/{part}/{name}"), &contents)
+            write_file(installation, &format!("{SHARE}/{part}/{name}"), &contents)
                 .map_err(|errno| failed(&path, errno))?;
             found = true;
         }

@@ -4,9 +4,9 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::Program;
 use super::dump::Format;
 use super::run::{MEMORY, Mount, Setup, Target, split};
+use super::{Cancel, Program};
 use crate::error::{Error, ToolError};
 
 /// Where the directory of the dump is mounted.
@@ -47,6 +47,7 @@ pub struct Restore {
     format: Option<Format>,
     single_transaction: bool,
     jobs: Option<u32>,
+    cancel: Option<Cancel>,
     /// Of `pg_restore` only.
     arguments: Vec<String>,
 }
@@ -58,6 +59,7 @@ impl Restore {
             format: None,
             single_transaction: false,
             jobs: None,
+            cancel: None,
             arguments: Vec::new(),
         }
     }
@@ -129,6 +131,12 @@ impl Restore {
     /// Makes the database that was dumped, and restores into that.
     pub fn create(self) -> Restore {
         self.arg("--create")
+    }
+
+    /// Lets another thread end it: see [`Cancel`].
+    pub fn cancel_with(mut self, cancel: &Cancel) -> Restore {
+        self.cancel = Some(cancel.clone());
+        self
     }
 
     /// Any further argument of `pg_restore`.
@@ -210,6 +218,7 @@ impl Restore {
                 ));
             }
             let mut setup = Setup::new(Program::Psql, Some(self.target.clone()));
+            setup.cancel = self.cancel.clone();
             let arguments = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"];
             setup.arguments.extend(arguments.map(str::to_owned));
             if self.single_transaction {
@@ -218,6 +227,7 @@ impl Restore {
             return Ok(setup);
         }
         let mut setup = Setup::new(Program::PgRestore, Some(self.target.clone()));
+        setup.cancel = self.cancel.clone();
         setup.arguments.extend([
             format!("--dbname={}", connection_string(&self.target.access.database)),
             format!("--format={}", format.name()),
