@@ -115,7 +115,7 @@ fn a_dump_that_waits_for_a_lock() {
     std::thread::scope(|scope| {
         let dumping = scope.spawn(|| dump.to_path(&path));
         let locks = format!("{waiting} AND wait_event_type = 'Lock'");
-        eventually("it waits for the lock", || text(&mut other, &locks) != "0");
+        eventually("it waits for the lock", || text(&mut db, &locks) != "0");
         cancel.cancel();
         assert_cancelled(dumping.join().unwrap(), Program::PgDump);
     });

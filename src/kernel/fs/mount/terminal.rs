@@ -1,7 +1,7 @@
 //! `/dev/tty`, for tools: where they ask for a password, which is not shown while it is typed.
 //!
-//! The tools have no termios, as WASI has none. So the echo is switched off here, from a question for a password to its
-//! answer.
+//! The tools' termios does nothing, as WASI has none. So the echo is switched off here, from a question for a password to
+//! its answer.
 
 use std::fs::File as HostFile;
 use std::io::{IoSlice, IoSliceMut, Read, Write};
@@ -109,8 +109,7 @@ impl Handle {
         let read = (&self.file).read(buffer);
         let Question { hidden, .. } = std::mem::take(&mut *self.question());
         let Some(hidden) = hidden else { return Ok(read?) };
-        // The end of the line was not shown either.
-        let _ = (&hidden.terminal).write_all(b"\n");
+        // The end of the line was not shown either: the tool writes one.
         drop(hidden);
         let read = read?;
         if buffer[..read].last() == Some(&INTERRUPT) {
