@@ -71,6 +71,13 @@ pub(super) fn add_directory(
     library: &mut Library,
 ) -> Result<(), AssetsError> {
     let failed = |path: &Path, errno: Errno| io_error(path)(io::Error::from(errno));
+    let unusable =
+        |path: &Path, reason: String| AssetsError::Extensions { path: path.to_owned(), reason };
+    match fs::metadata(dir) {
+        Ok(data) if data.is_dir() => {}
+        Ok(_) => return Err(unusable(dir, "it is not a directory".into())),
+        Err(error) => return Err(unusable(dir, error.to_string())),
+    }
     let mut found = false;
     for part in ["extension", "tsearch_data"] {
         for (name, path) in list(&dir.join("share").join(part))? {
@@ -83,16 +90,14 @@ pub(super) fn add_directory(
     for (name, path) in list(&dir.join("lib"))? {
         let Some(name) = name.strip_suffix(".so") else { continue };
         // Read now, so that all processes of a cluster get the same.
-        let (identity, _) = read_module(&path)
-            .map_err(|reason| AssetsError::Load { asset: path.display().to_string(), reason })?;
+        let (identity, _) = read_module(&path).map_err(|reason| unusable(&path, reason))?;
         announce(installation, name).map_err(|errno| failed(&path, errno))?;
         library.add(name, Artifact::new(identity, loader(path, identity)));
         found = true;
     }
     if !found {
-        let error =
-            io::Error::other("no extension is in it: expected are lib/*.so or share/extension/*");
-        return Err(io_error(dir)(error));
+        let reason = "no extension is in it: expected are lib/*.so or share/extension/*";
+        return Err(unusable(dir, reason.into()));
     }
     Ok(())
 }

@@ -18,6 +18,9 @@ const CUSTOM_MAGIC: &[u8] = b"PGDMP";
 /// The first member of an archive of the format tar, and that of a directory.
 const CONTENTS: &str = "toc.dat";
 
+/// The latter may be compressed.
+const CONTENTS_ENDINGS: [&str; 4] = ["", ".gz", ".lz4", ".zst"];
+
 /// As much of a dump as tells its format.
 const HEAD: usize = 512;
 
@@ -191,7 +194,17 @@ impl Restore {
         let failed = |source| Error::Tool(ToolError::Path { path: path.to_owned(), source });
         let format = match self.format {
             Some(format) => format,
-            None if path.is_dir() => Format::Directory,
+            None if path.is_dir() => {
+                // The tool would name a file by a path that is its own.
+                if !CONTENTS_ENDINGS
+                    .iter()
+                    .any(|end| path.join(format!("{CONTENTS}{end}")).exists())
+                {
+                    let reason = format!("no dump is in the directory: there is no {CONTENTS}");
+                    return Err(failed(io::Error::new(io::ErrorKind::InvalidData, reason)));
+                }
+                Format::Directory
+            }
             None => {
                 let mut file = std::fs::File::open(path).map_err(failed)?;
                 recognise(&read_head(&mut file).map_err(failed)?)

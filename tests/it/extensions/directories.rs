@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pglite_oxide::{Error, Pglite};
+use pglite_oxide::{AssetsError, Error, Pglite};
 
 use super::load_error;
 
@@ -123,13 +123,19 @@ fn an_extension_of_sql_alone() {
 fn what_is_missing_or_damaged_is_an_error_before_anything_runs() {
     let dir = tempfile::tempdir().unwrap();
     let open = || Pglite::builder().extension_dir(dir.path()).open();
-    let error = open().unwrap_err();
-    assert!(matches!(error, Error::Assets(_)), "{error}");
+    let refused = |expected: &str, error: Error| {
+        assert!(matches!(error, Error::Assets(AssetsError::Extensions { .. })), "{error:?}");
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    refused("no extension is in it", open().unwrap_err());
+    let other =
+        |path: &str| Pglite::builder().extension_dir(dir.path().join(path)).open().unwrap_err();
+    refused("No such file or directory", other("missing"));
+    write(dir.path(), "file", b"");
+    refused("it is not a directory", other("file"));
 
     write(dir.path(), "lib/broken.so", b"\x7fELF and nothing more");
-    let error = std::error::Error::source(&open().unwrap_err()).map(ToString::to_string);
-    let text = error.unwrap_or_else(|| open().unwrap_err().to_string());
-    assert!(text.contains("not a side module"), "{text}");
+    refused("not a side module", open().unwrap_err());
 
     fs::remove_dir_all(dir.path().join("lib")).unwrap();
     write(
