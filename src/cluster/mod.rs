@@ -22,7 +22,7 @@ use crate::assets::Runtime;
 use crate::client::{Cancel, ConnectOptions, Session, send_cancel_request};
 use crate::error::{Error, StartError};
 use crate::kernel::errno::Errno;
-use crate::kernel::fs::{FileSystem, HostDir, Namespace, OpenOptions, Tree, copy_subtree};
+use crate::kernel::fs::{self, FileSystem, HostDir, Namespace, OpenOptions, Tree, copy_subtree};
 use crate::kernel::process::{Process, signal};
 use crate::kernel::{HostListener, Kernel, ListenerId, Stdio};
 
@@ -455,11 +455,7 @@ fn add_mount(namespace: &mut Namespace, mount: &HostMount) -> Result<(), Error> 
 }
 
 fn write_file(files: &dyn FileSystem, path: &str, contents: &[u8]) -> Result<(), Errno> {
-    let options =
-        OpenOptions { write: true, create: true, truncate: true, ..OpenOptions::default() };
-    let file = files.open(path, options)?;
-    file.write_all_at(contents, 0)?;
-    file.sync(false)
+    fs::write_file(files, path, contents)?.sync(false)
 }
 
 fn arguments(

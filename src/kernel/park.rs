@@ -385,7 +385,13 @@ impl Opener<'_> {
                 end.set_flags(*flags).map_err(io::Error::from)?;
                 end
             }
-            DescriptorImage::Null | DescriptorImage::Gone => open(Kind::Null),
+            DescriptorImage::Null => open(Kind::Null),
+            // A connection whose other end has closed, so that who uses it finds what they know how to handle:
+            // libpq, and `postgres_fdw` behind it, connects anew.
+            DescriptorImage::Gone => {
+                let (connection, _closed) = UnixStream::pair()?;
+                open(Kind::Socket(Arc::new(Connection::local(connection, Peer::Cluster)?)))
+            }
         })
     }
 
