@@ -1,0 +1,24 @@
+#![no_std]
+#![doc = include_str!("../README.md")]
+
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+mod bits;
+pub mod distance;
+mod error;
+mod half;
+pub mod kernels;
+mod kind;
+mod math;
+mod sparse;
+pub mod text;
+
+pub use bits::{BitRef, BitVector};
+pub use error::{Error, ErrorClass, Result};
+pub use half::F16;
+pub use kind::{
+    SPARSEVEC_MAX_DIMENSIONS, SPARSEVEC_MAX_ELEMENTS, VECTOR_MAX_DIMENSIONS, VectorKind,
+};
+pub use sparse::{SparseRef, SparseVector};
