@@ -146,6 +146,8 @@ pub enum Error {
         /// What it may be.
         allowed: &'static str,
     },
+    /// A vector of zeros, which has no direction, where cosines are compared.
+    ZeroVector,
     /// An index holds as many elements as it can.
     IndexFull,
     /// Stored bytes are not those of an index that this version can read, or were changed.
@@ -224,6 +226,7 @@ impl Error {
             | Self::UnequalParts { .. }
             | Self::UnusedField { .. }
             | Self::BitPadding
+            | Self::ZeroVector
             | Self::DifferentBitLengths { .. } => ErrorClass::DataException,
             Self::TooManyDimensions { .. }
             | Self::TooManyElements
@@ -348,6 +351,9 @@ impl fmt::Display for Error {
             Self::ModifierCount => f.write_str("invalid type modifier"),
             Self::OutOfMemory => f.write_str("out of memory"),
             Self::InvalidOption { name, allowed } => write!(f, "{name} must be {allowed}"),
+            Self::ZeroVector => f.write_str(
+                "a vector of zeros has no direction: leave it out, or use another metric than the cosine",
+            ),
             Self::IndexFull => f.write_str(
                 "the index holds as many elements as it can: divide them over several indexes",
             ),

@@ -5,13 +5,20 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+pub mod binary;
 mod bits;
 pub mod distance;
 mod error;
 mod half;
+pub mod hnsw;
+pub mod index;
 pub mod kernels;
 mod kind;
+pub mod kmeans;
 mod math;
+pub mod ops;
+pub mod quantize;
+pub mod rng;
 mod sparse;
 pub mod text;
 
