@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let each = start.elapsed().as_secs_f64() * 1e6 / queries.len() as f64;
     println!("exact: {each:.0} us per query");
 
-    for ef in [10, 20, 40, 80, 160] {
+    for ef in [10, 20, 40, 64, 80, 160] {
         let start = Instant::now();
         let found = queries
             .iter()

@@ -91,9 +91,20 @@ impl Layer {
             self.links.clear();
             let mut links = core::mem::take(&mut self.links);
             store.links(candidate.id, layer, &mut links)?;
-            for &id in &links {
-                if !self.visited.insert(id)? {
-                    continue;
+            let mut unvisited = 0;
+            for at in 0..links.len() {
+                if self.visited.insert(links[at])? {
+                    links[unvisited] = links[at];
+                    unvisited += 1;
+                }
+            }
+            links.truncate(unvisited);
+            if let Some(&first) = links.first() {
+                store.prefetch(first);
+            }
+            for (at, &id) in links.iter().enumerate() {
+                if let Some(&following) = links.get(at + 1) {
+                    store.prefetch(following);
                 }
                 self.visits += 1;
                 let Some(visit) = store.visit(query, id, layer)? else { continue };

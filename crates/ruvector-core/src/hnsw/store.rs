@@ -108,6 +108,11 @@ pub trait Store {
         layer: u8,
     ) -> Result<Option<Visit>, Self::Error>;
 
+    /// A hint that an element will be visited soon: for memory or pages to be fetched.
+    fn prefetch(&mut self, element: ElementId) {
+        let _ = element;
+    }
+
     /// Called often: an error ends the work.
     ///
     /// # Errors

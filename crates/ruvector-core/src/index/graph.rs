@@ -258,6 +258,11 @@ impl<'a> Store for Reader<'a> {
         Ok(Some(Visit { distance, live }))
     }
 
+    #[inline]
+    fn prefetch(&mut self, element: ElementId) {
+        self.vectors.prefetch(number(element));
+    }
+
     fn id_bound(&self) -> Option<u64> {
         Some(self.links.levels.len() as u64)
     }
@@ -289,6 +294,11 @@ impl<'a> Store for Writer<'a> {
         let distance = self.vectors.order(query, vector);
         let live = self.links.live.get(element as usize).is_some_and(|&live| live > 0);
         Ok(Some(Visit { distance, live }))
+    }
+
+    #[inline]
+    fn prefetch(&mut self, element: ElementId) {
+        self.vectors.prefetch(number(element));
     }
 
     fn id_bound(&self) -> Option<u64> {

@@ -15,8 +15,8 @@ use crate::rng::SplitMix64;
 pub struct IndexOptions {
     /// How the graph is built.
     pub graph: Options,
-    /// How many elements a search keeps in view, if it is not told otherwise: 40, as pgvector's. At least as many as
-    /// results are wanted.
+    /// How many elements a search keeps in view, if it is not told otherwise: 64, or as many as results are wanted. (The
+    /// setting of pgvector is 40.)
     pub ef_search: u16,
     /// The seed of the levels: the same vectors in the same order make the same graph on every host.
     pub seed: u64,
@@ -24,7 +24,7 @@ pub struct IndexOptions {
 
 impl Default for IndexOptions {
     fn default() -> Self {
-        Self { graph: Options::default(), ef_search: 40, seed: 0 }
+        Self { graph: Options::default(), ef_search: 64, seed: 0 }
     }
 }
 
