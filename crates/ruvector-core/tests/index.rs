@@ -1,5 +1,7 @@
 //! Indexes: recall, removal, filters, and their stored form.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use proptest::prelude::*;
 use ruvector_core::Error;
 use ruvector_core::index::{FlatIndex, HnswIndex, IndexOptions, Metric};
@@ -108,7 +110,7 @@ fn filters_never_run_short() {
     for every in [2, 10, 100, 1000] {
         let (mut hits, mut all) = (0, 0);
         for query in mixture.sample(20) {
-            let condition = |id: u32| id % every == 0;
+            let condition = |id: u32| id.is_multiple_of(every);
             let truth = exact.search_where(&query, 10, condition).unwrap();
             let found = index.search_where(&query, 10, condition).unwrap();
             assert_eq!(found.len(), truth.len(), "one in {every}");

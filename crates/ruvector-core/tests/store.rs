@@ -1,5 +1,7 @@
 //! The graph over a store of another make: bytes on pages, every access of which can fail.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use proptest::prelude::*;
 use ruvector_core::hnsw::{
     self, ElementId, EntryPoint, LinkStore, Options, Scan, Store, Visit, Workspace,

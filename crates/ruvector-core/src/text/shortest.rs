@@ -209,6 +209,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::excessive_precision, reason = "the point is what is printed of them")]
     fn as_postgresql_prints_them() {
         for (value, expected) in [
             (0.0, "0"),

@@ -3,20 +3,20 @@
 use ruvector_core::rng::{Random, SplitMix64};
 
 /// Centres within a cube, and vectors around them; centres are of different size, as clusters of real data are.
-pub struct Mixture {
+pub(crate) struct Mixture {
     centers: Vec<Vec<f32>>,
     random: SplitMix64,
 }
 
 impl Mixture {
-    pub fn new(dimensions: usize, centers: usize, seed: u64) -> Self {
+    pub(crate) fn new(dimensions: usize, centers: usize, seed: u64) -> Self {
         let mut random = SplitMix64::new(seed);
         let mut center = |_| (0..dimensions).map(|_| normal(&mut random) * 2.0).collect();
         let centers = (0..centers).map(&mut center).collect();
         Self { centers, random }
     }
 
-    pub fn sample(&mut self, count: usize) -> Vec<Vec<f32>> {
+    pub(crate) fn sample(&mut self, count: usize) -> Vec<Vec<f32>> {
         (0..count).map(|_| self.vector()).collect()
     }
 
