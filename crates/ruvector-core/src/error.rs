@@ -334,7 +334,7 @@ impl fmt::Display for Error {
             ),
             Self::UnusedField { value } => write!(f, "expected unused to be 0, not {value}"),
             Self::Truncated => f.write_str("insufficient data left in message"),
-            Self::TrailingBytes => f.write_str("incorrect binary data format: bytes after its end"),
+            Self::TrailingBytes => f.write_str("incorrect binary data format"),
             Self::DifferentBitLengths { left, right } => {
                 write!(f, "different bit lengths {left} and {right}")
             }

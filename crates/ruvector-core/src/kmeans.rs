@@ -87,11 +87,13 @@ impl Clustering {
 /// vector or cluster, [`Error::OutOfMemory`], or what `interrupted` returns.
 ///
 /// ```
+/// use ruvector_core::Error;
 /// use ruvector_core::kmeans::{Options, cluster};
 /// use ruvector_core::rng::SplitMix64;
 ///
 /// let vectors = [0.0, 0.1, 0.2, 9.0, 9.1, 9.2];
-/// let found = cluster(&vectors, 1, Options::new(2), &mut SplitMix64::new(1), || Ok(()))?;
+/// let found =
+///     cluster(&vectors, 1, Options::new(2), &mut SplitMix64::new(1), || Ok::<_, Error>(()))?;
 /// assert_eq!(found.assignments()[0], found.assignments()[2]);
 /// assert_ne!(found.assignments()[0], found.assignments()[3]);
 /// # Ok::<(), ruvector_core::Error>(())
