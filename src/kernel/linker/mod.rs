@@ -60,6 +60,7 @@ pub(crate) enum LoadError {
     Replay(String),
     UndefinedSymbol(String),
     TooMany,
+    TableFull,
 }
 
 impl fmt::Display for LoadError {
@@ -90,6 +91,9 @@ impl fmt::Display for LoadError {
             }
             LoadError::UndefinedSymbol(name) => write!(f, "undefined symbol: {name}"),
             LoadError::TooMany => f.write_str("too many modules"),
+            LoadError::TableFull => {
+                f.write_str("the modules that are loaded already have all slots for functions")
+            }
         }
     }
 }
