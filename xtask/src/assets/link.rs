@@ -102,10 +102,11 @@ fn script() -> String {
             -Wl,--allow-undefined-file={WORK}/link/late
         cd {WORK}/link
         wasm-as --all-features {WORK}/wasix/longjmp/longjmp.wat -o longjmp.wasm
+        wasm-merge --all-features -g linked.wasm main longjmp.wasm env -o merged.wasm
+        wasm-opt --all-features -g {opt} merged.wasm -o optimized.wasm
         printf %s {table} > table.wat
         wasm-as --all-features table.wat -o table.wasm
-        wasm-merge --all-features -g linked.wasm main longjmp.wasm env table.wasm table -o merged.wasm
-        wasm-opt --all-features -g {opt} merged.wasm -o postgres.debug.wasm
+        wasm-merge --all-features -g optimized.wasm main table.wasm table -o postgres.debug.wasm
         wasm-opt --all-features {strip} postgres.debug.wasm -o postgres.wasm",
         symbols = symbols::script(),
         table = quote(TABLE),
