@@ -26,25 +26,15 @@ const SHARE: &str = "/share/postgresql";
 const MARK: &[u8; 24] = b"pglite-oxide side module";
 const TRAILER: usize = 32 + 8 + MARK.len();
 
-/// The modules that the crates carry. Their files are added to the installation.
-pub(super) fn packed(cache: &Arc<CacheDir>, installation: &Tree) -> Result<Library, AssetsError> {
+/// The modules that the crates carry. [`files`] has one for each of their names too.
+pub(super) fn packed(cache: &Arc<CacheDir>) -> Library {
     let mut library = Library::default();
-    if let Some(files) = files() {
-        installation.add_archive(cache.unpack(&files)?).map_err(|error| AssetsError::Corrupt {
-            asset: files.name.into(),
-            reason: error.to_string(),
-        })?;
-    }
     for module in modules() {
-        announce(installation, module.name).map_err(|errno| AssetsError::Corrupt {
-            asset: module.name.into(),
-            reason: errno.to_string(),
-        })?;
         let cache = cache.clone();
         let loader = move |engine: &Engine| load_packed(&cache, engine, &module);
         library.add(module.name, Artifact::new(identity(module.hash), loader));
     }
-    Ok(library)
+    library
 }
 
 fn load_packed(cache: &CacheDir, engine: &Engine, module: &Asset) -> Result<Module, String> {

@@ -71,12 +71,15 @@ impl Runtime {
         let Packed { code, installation, image, .. } = packed;
         let image = image.filter(|_| with_image.is_some());
         // The largest first, so that threads end together.
-        let needed = [Some(code), image, Some(installation), extensions::files()];
+        let needed = [Some(code), image, Some(installation), extensions::files(), icu()];
         cache.prepare(&needed.into_iter().flatten().collect::<Vec<_>>());
         let others = || {
             let installation = tree(&cache, &installation).and_then(|installation| {
-                let library = extensions::packed(&cache, &installation)?;
-                Ok((installation, library))
+                let parts = [extensions::files(), icu()];
+                for part in parts.iter().flatten() {
+                    add(&cache, part, &installation)?;
+                }
+                Ok((installation, extensions::packed(&cache)))
             });
             if let Some(load) = with_image {
                 load(&cache);
@@ -177,6 +180,27 @@ fn tree(cache: &CacheDir, asset: &Asset) -> Result<Tree, AssetsError> {
     })
 }
 
+/// Adds an archive to the installation.
+fn add(cache: &CacheDir, asset: &Asset, installation: &Tree) -> Result<(), AssetsError> {
+    installation.add_archive(cache.unpack(asset)?).map_err(|error| AssetsError::Corrupt {
+        asset: asset.name.into(),
+        reason: error.to_string(),
+    })
+}
+
+/// ICU's data.
+#[cfg(feature = "icu")]
+fn icu() -> Option<Asset> {
+    use pglite_oxide_icu::ICU;
+    Some(Asset { name: "icu.img", packed: ICU.packed, hash: ICU.blake3, len: ICU.len })
+}
+
+/// ICU's data are in no program that was built without them.
+#[cfg(not(feature = "icu"))]
+fn icu() -> Option<Asset> {
+    None
+}
+
 /// The packed parts for this target.
 struct Packed {
     code: Asset,
@@ -189,7 +213,7 @@ struct Packed {
 impl Packed {
     fn all(&self) -> Vec<Asset> {
         let parts = [self.code, self.installation, self.template].into_iter().chain(self.image);
-        let parts = parts.chain(extensions::assets());
+        let parts = parts.chain(extensions::assets()).chain(icu());
         #[cfg(feature = "tools")]
         let parts = parts.chain(tools::asset().ok());
         parts.collect()

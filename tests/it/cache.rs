@@ -45,8 +45,8 @@ fn names(files: &Files) -> Vec<&str> {
     files.keys().map(String::as_str).collect()
 }
 
-/// What a database takes: code, image, and the installation in two parts.
-const PARTS: usize = if cfg!(feature = "extensions") { 4 } else { 3 };
+/// What a database takes: code, image, and the installation in up to three parts.
+const PARTS: usize = 3 + cfg!(feature = "extensions") as usize + cfg!(feature = "icu") as usize;
 
 /// A filled cache, and what is in it.
 fn filled() -> (tempfile::TempDir, Files) {

@@ -9,6 +9,10 @@ mod dump_data_dir;
 mod durability;
 #[cfg(feature = "extensions")]
 mod extensions;
+#[cfg(feature = "icu")]
+mod icu;
+#[cfg(not(feature = "icu"))]
+mod icu_absent;
 mod interrupt;
 mod limits;
 mod mount;
@@ -25,6 +29,7 @@ mod tls;
 mod tls_absent;
 #[cfg(feature = "tools")]
 mod tools;
+mod xml;
 
 use std::time::{Duration, Instant};
 

@@ -85,8 +85,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "%s: %s\n", directory, strerror(errno));
 		return 126;
 	}
-	/* libc's buffer has 1 kB, and each time it is full is a call of the kernel. */
 	if (!isatty(STDOUT_FILENO))
-		setvbuf(stdout, NULL, _IOFBF, 64 << 10);
+		tool_buffer(stdout);
 	return program(argc, argv);
 }

@@ -342,4 +342,14 @@ pub(super) const EXTENSIONS: &[Use] = &[
         "SET enable_seqscan = off; SELECT i FROM item ORDER BY v <-> '[250, 1, 1]' LIMIT 1",
         "251",
     ),
+    of(
+        "xml2",
+        "",
+        "SELECT xpath_number('<a><b>4</b><b>5</b></a>', 'sum(/a/b)')::text || xslt_process('<names><n>Ada</n></names>',
+             '<xsl:stylesheet version=\"1.0\" xmlns:xsl=\"http://www.w3.org/1999/XSL/Transform\">
+                <xsl:output method=\"text\"/>
+                <xsl:template match=\"n\">, <xsl:value-of select=\".\"/></xsl:template>
+              </xsl:stylesheet>')",
+        "9, Ada",
+    ),
 ];

@@ -20,5 +20,6 @@ pub(crate) const ISOLATION: Suite = Suite {
         ("synchronous_commit", "on"),
     ],
     // A step is cancelled after twice this long; the default makes six minutes of each step that hangs.
+    collations: false,
     environment: &[("PG_TEST_TIMEOUT_DEFAULT", "60")],
 };

@@ -44,6 +44,8 @@ pub(crate) struct Suite {
     always: &'static [&'static str],
     transport: Transport,
     settings: &'static [(&'static str, &'static str)],
+    /// Are all collations of ICU to be there?
+    collations: bool,
     /// For the programs that run the tests.
     environment: &'static [(&'static str, &'static str)],
 }
@@ -106,6 +108,9 @@ impl Suite {
             no_locale,
             stall: std::time::Duration::from_secs(stall as u64),
         };
+        if self.collations {
+            runner.import_collations()?;
+        }
         let outcome = runner.run(&schedule)?;
         let list = paths.repo("assets").join(self.name).join("passing.txt");
         let mut passing = Passing::read(&list)?;

@@ -23,5 +23,6 @@ pub(crate) const REGRESS: Suite = Suite {
         // bits, later than the expected plans assume.
         ("synchronous_commit", "on"),
     ],
+    collations: true,
     environment: &[],
 };

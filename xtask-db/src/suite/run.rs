@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use pglite_oxide::ConnectionParams;
 
 use super::schedule::Schedule;
@@ -90,6 +90,32 @@ impl Runner {
         let outcome = self.follow(&mut child);
         end(&mut child);
         outcome
+    }
+
+    /// Gives databases to come the collations of ICU's locales, as initdb does natively. The packed template has none, and
+    /// tests of ICU would leave themselves out.
+    pub(super) fn import_collations(&self) -> Result<()> {
+        let allow = |yes: bool| format!("ALTER DATABASE template0 ALLOW_CONNECTIONS {yes}");
+        self.psql("postgres", &allow(true))?;
+        self.psql("template0", "SELECT pg_import_system_collations('pg_catalog')")?;
+        self.psql("postgres", &allow(false))
+    }
+
+    fn psql(&self, database: &str, sql: &str) -> Result<()> {
+        let status = Command::new(self.bin.join("psql"))
+            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--set=ON_ERROR_STOP=1"])
+            .arg(format!("--host={}", self.connection.host))
+            .arg(format!("--port={}", self.connection.port))
+            .arg(format!("--username={}", self.connection.user))
+            .args(["--dbname", database, "--command", sql])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+            .context("cannot start psql")?;
+        if !status.success() {
+            bail!("psql failed in {database}: {sql}");
+        }
+        Ok(())
     }
 
     fn follow(&self, child: &mut Child) -> Result<Outcome> {

@@ -15,6 +15,10 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
         .text("script", &script())
         .text("compiler", &flags::compiler_script())
         .dir("include", &build.paths.repo("assets/wasix/include"))?;
+    let headers = work(super::libraries::icu::INCLUDE);
+    if headers.exists() {
+        key = key.dir("icu", &headers)?;
+    }
     // The tests ask which functions there are, not what they do: another body is no reason to configure again.
     for file in ["shim/defined", "shim/undefined", "pg/configure", "pg/src/template/wasix"] {
         if work(file).exists() {

@@ -36,20 +36,30 @@ pub(crate) const LIBRARIES: &[&str] = &[
     "-lm",
 ];
 
-/// The step `libraries` puts them where the compiler looks. configure asks pkg-config for two of them, unless it is told
-/// the answer; an empty one does not count.
-pub(crate) const CONFIGURE_LIBRARIES: &str =
-    "LZ4_CFLAGS=' ' LZ4_LIBS=-llz4 ZSTD_CFLAGS=' ' ZSTD_LIBS=-lzstd";
+/// The steps `libraries` and `icu` put them where the compiler looks. configure asks pkg-config for most of them, unless
+/// it is told the answer; an empty one does not count.
+pub(crate) const CONFIGURE_LIBRARIES: &str = "LZ4_CFLAGS=' ' LZ4_LIBS=-llz4 ZSTD_CFLAGS=' ' ZSTD_LIBS=-lzstd \
+     XML2_CFLAGS=' ' XML2_LIBS=-lxml2 ICU_CFLAGS=' ' ICU_LIBS='-licui18n -licuuc'";
 
-/// What PostgreSQL itself compresses with.
-pub(crate) const CORE_LIBRARIES: &[&str] = &["-lz", "-llz4", "-lzstd"];
+/// What PostgreSQL itself compresses with, in the server and in the tools.
+pub(crate) const COMPRESSION: &[&str] = &["-lz", "-llz4", "-lzstd"];
+
+/// What the server has besides: libxml2, ICU, and C++'s own libraries out of the root.
+pub(crate) const CORE_LIBRARIES: &[&str] = &[
+    "-lxml2",
+    "-licui18n",
+    "-licuuc",
+    "/usr/lib/llvm-22/lib/wasm32-wasi/libc++.a",
+    "/usr/lib/llvm-22/lib/wasm32-wasi/libc++abi.a",
+];
 
 /// `configure`'s options.
 pub(crate) const CONFIGURE: &[&str] = &[
     "--host=wasm32-unknown-wasi",
     "--with-template=wasix",
     "--without-readline",
-    "--without-icu",
+    "--with-icu",
+    "--with-libxml",
     "--with-zlib",
     "--with-lz4",
     "--with-zstd",
@@ -100,13 +110,27 @@ pub(crate) const STRIP: &[&str] =
 /// tests of functions, since those declare them with wrong types on purpose. `PROGRAM_LINK` is for
 /// programs made on the way: as LDFLAGS, the build's paths would get into `pg_config`'s output.
 pub(crate) fn compiler_script() -> String {
+    script_of("clang-22")
+}
+
+/// The compiler of C++.
+pub(crate) fn cxx_script() -> String {
+    script_of(&format!("clang++-22 -nostdinc++ -isystem {CXX_INCLUDE}"))
+}
+
+/// libc++'s headers in the root.
+const CXX_INCLUDE: &str = "/usr/include/wasm32-wasi/c++/v1";
+
+fn script_of(program: &str) -> String {
     format!(
-        "#!/bin/sh\nexec clang-22 --target={TARGET} --sysroot={WORK}/sysroot --no-wasm-opt -Wno-unused-command-line-argument {} \
+        "#!/bin/sh\nexec {program} --target={TARGET} --sysroot={WORK}/sysroot --no-wasm-opt -Wno-unused-command-line-argument {} \
          -ffile-prefix-map={WORK}/obj/../pg/= -ffile-prefix-map={WORK}/= -isystem {WORK}/wasix/include \
-         -isystem {WORK}/libraries/include -L{WORK}/libraries/lib \"$@\" ${{PROGRAM_LINK:-}}\n",
+         -isystem {WORK}/libraries/include -isystem {WORK}/icu/include -L{WORK}/libraries/lib -L{WORK}/icu/lib \"$@\" ${{PROGRAM_LINK:-}}\n",
         COMPILE.join(" ")
     )
 }
 
 /// The name of [`compiler_script`] on the search path.
 pub(crate) const CC: &str = "wasm32-cc";
+/// The same of [`cxx_script`].
+pub(crate) const CXX: &str = "wasm32-c++";

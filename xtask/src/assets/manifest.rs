@@ -32,7 +32,7 @@ const INPUTS: &[&str] = &[
     "xtask/src/assets/extensions",
     "xtask/src/assets/flags.rs",
     "xtask/src/assets/initdb.rs",
-    "xtask/src/assets/libraries.rs",
+    "xtask/src/assets/libraries",
     "xtask/src/assets/link.rs",
     "xtask/src/assets/pack.rs",
     "xtask/src/assets/rewrite.rs",

@@ -78,6 +78,18 @@ const STEPS: &[Step] = &[
         run: libraries::run,
     },
     Step {
+        name: "icu",
+        what: "ICU's collations, a C++ library of the core",
+        key: libraries::icu::key,
+        run: libraries::icu::run,
+    },
+    Step {
+        name: "icu-data",
+        what: "their data",
+        key: libraries::icu_data::key,
+        run: libraries::icu_data::run,
+    },
+    Step {
         name: "tree",
         what: "PostgreSQL's source with our patches",
         key: tree::key,

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use zstd::stream::raw::CParameter;
 
+use super::libraries::icu_data;
 use super::manifest::{Manifest, Packed};
 use super::{Build, Compiler, Key, aot, extensions, hash, initdb, share, tools};
 use crate::process::Log;
@@ -20,8 +21,11 @@ pub(crate) const AOT: &str = "crates/pglite-oxide-aot-x86_64-unknown-linux-gnu/p
 /// Not in the total below: who does not switch the feature on does not get it.
 pub(crate) const TOOLS: &str = "crates/pglite-oxide-tools-x86_64-unknown-linux-gnu/packed";
 
+/// Nor these, of another feature.
+const ICU: &str = "crates/pglite-oxide-icu/packed";
+
 /// The directories of packed files, one in each crate.
-pub(crate) const DIRS: &[&str] = &[ASSETS, AOT, TOOLS, extensions::FILES, extensions::MODULES];
+pub(crate) const DIRS: &[&str] = &[ASSETS, AOT, TOOLS, ICU, extensions::FILES, extensions::MODULES];
 
 /// The highest level that asks nothing special of the reader, and a window that its memory bears (32 MiB).
 const LEVEL: i32 = 22;
@@ -56,7 +60,11 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
     if artifact.exists() {
         key = key.file("tools", &artifact)?;
     }
-    for (name, dir) in [("share", share::dir(build)), ("template", initdb::dir(build))] {
+    for (name, dir) in [
+        ("share", share::dir(build)),
+        ("template", initdb::dir(build)),
+        ("icu", icu_data::dir(build)),
+    ] {
         if dir.exists() {
             key = key.dir(name, &dir)?;
         }
@@ -115,8 +123,16 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
             "The tools as native code, to be mapped by Wasmer",
             &hash::read(&tools::artifact(build))?,
         )?,
+        store(
+            build,
+            log,
+            ICU,
+            "icu.img",
+            "ICU's data for collations, as part of the installation tree",
+            &tree(&icu_data::dir(build), |_| true)?,
+        )?,
     ];
-    for dir in [ASSETS, AOT, TOOLS] {
+    for dir in [ASSETS, AOT, TOOLS, ICU] {
         write_index(build, dir, &packed)?;
     }
     packed.extend(extensions::pack(build, log)?);
@@ -130,7 +146,7 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     let sum = |wanted: fn(&str) -> bool| -> u64 {
         packed.iter().filter(|file| wanted(&file.dir)).map(|file| file.packed_size).sum()
     };
-    let total = sum(|dir| dir != TOOLS && !EXTENSIONS.contains(&dir));
+    let total = sum(|dir| ![TOOLS, ICU].contains(&dir) && !EXTENSIONS.contains(&dir));
     let extensions = sum(|dir| EXTENSIONS.contains(&dir));
     for (what, size, limit) in
         [("PostgreSQL", total, TOTAL_LIMIT), ("extensions", extensions, EXTENSIONS_LIMIT)]

@@ -19,6 +19,8 @@ const PINNED: &[&str] = &[
     "lld-22",
     "llvm-22",
     "libclang-rt-22-dev-wasm32",
+    "libc++-22-dev-wasm32",
+    "libc++abi-22-dev-wasm32",
     "wasi-libc",
     "binaryen",
     "bison",

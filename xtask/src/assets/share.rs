@@ -11,7 +11,7 @@ use crate::process::Log;
 
 /// Where Postgres, given our prefix, looks for its files.
 pub(crate) const SHARE: &str = "share/postgresql";
-const LIBRARIES: &str = "lib/postgresql";
+pub(crate) const LIBRARIES: &str = "lib/postgresql";
 
 /// Single files: `(tree, path in it)`. They go into the share directory itself.
 const FILES: &[(&str, &str)] = &[

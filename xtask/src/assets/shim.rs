@@ -12,7 +12,7 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
     Key::new("shim")
         .text("sysroot", &super::sysroot::key(build)?.finish())
         .text("tools", &build.lock.tools_text())
-        .text("compiler", &flags::compiler_script())
+        .text("compiler", &[flags::compiler_script(), flags::cxx_script()].concat())
         .text("optimize", flags::OPTIMIZE)
         .text("script", SCRIPT)
         .dir("wasix", &build.paths.repo("assets/wasix"))
@@ -47,8 +47,12 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
 }
 
 fn write_compiler(build: &Build) -> Result<()> {
-    let path = build.paths.work("bin").join(flags::CC);
-    hash::write_file(&path, flags::compiler_script().as_bytes())?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
-        .with_context(|| format!("cannot make {} executable", path.display()))
+    for (name, script) in [(flags::CC, flags::compiler_script()), (flags::CXX, flags::cxx_script())]
+    {
+        let path = build.paths.work("bin").join(name);
+        hash::write_file(&path, script.as_bytes())?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
+            .with_context(|| format!("cannot make {} executable", path.display()))?;
+    }
+    Ok(())
 }

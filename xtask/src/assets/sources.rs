@@ -17,6 +17,9 @@ pub(crate) const MUSL: &str = "musl";
 pub(crate) const ZLIB: &str = "zlib";
 pub(crate) const LZ4: &str = "lz4";
 pub(crate) const ZSTD: &str = "libzstd";
+pub(crate) const LIBXML2: &str = "libxml2";
+pub(crate) const LIBXSLT: &str = "libxslt";
+pub(crate) const ICU: &str = "icu";
 pub(crate) const OPENSSL: &str = "openssl";
 pub(crate) const E2FSPROGS: &str = "e2fsprogs";
 
@@ -27,6 +30,10 @@ const SOURCES: &[(&str, &str)] = &[
     (ZLIB, "1."),
     (LZ4, "1."),
     (ZSTD, "1."),
+    // Debian's number for 2.9.14 with its fixes; those are in assets/libraries.
+    (LIBXML2, "2."),
+    (LIBXSLT, "1.1."),
+    (ICU, "76."),
     (OPENSSL, "3.5."),
     (E2FSPROGS, "1."),
     // Extensions that are not part of PostgreSQL.

@@ -2,7 +2,7 @@
 //! custom section with their names, in the same order (`src/kernel/linker/core.rs` reads both).
 //!
 //! It has all that PostgreSQL's objects define, so that extensions of others find what they find in a native server,
-//! and of the C library what `assets/wasix/side/libc.txt` lists.
+//! and of the C library what `assets/wasix/side/libc.txt` lists, of libxml2 what is in `libxml2.txt` beside it.
 
 use anyhow::{Result, bail};
 
@@ -31,13 +31,13 @@ pub(crate) fn script() -> String {
         cd {WORK}/obj/src/backend
         (llvm-nm-22 -g --defined-only --no-sort $(cat {WORK}/{OBJECTS}) {WORK}/{LIBPQ} {WORK}/shim/*.o {WORK}/shim/setjmp.obj 2>/dev/null || true) |
             awk 'NF == 3 && $2 ~ /[TDBRVW]/ {{ print ($2 ~ /[TW]/ ? "f" : "d"), $3 }}' > {WORK}/link/core.symbols
-        (llvm-nm-22 -g --defined-only {WORK}/sysroot/lib/*/*.a $({cc} -print-libgcc-file-name) 2>/dev/null || true) |
+        (llvm-nm-22 -g --defined-only {WORK}/sysroot/lib/*/*.a {WORK}/libraries/lib/libxml2.a $({cc} -print-libgcc-file-name) 2>/dev/null || true) |
             awk 'NF == 3 && $2 ~ /[TDBRW]/ {{ print ($2 ~ /[TW]/ && $3 != "environ" ? "f" : "d"), $3 }}' | sort -u > {WORK}/link/libc.symbols
         cd {WORK}/link
-        grep -v '^#' {WORK}/wasix/side/libc.txt | tr ' ' '\n' | awk 'NF' | sort -u > libc.names
+        grep -h -v '^#' {WORK}/wasix/side/libc.txt {WORK}/wasix/side/libxml2.txt | tr ' ' '\n' | awk 'NF' | sort -u > libc.names
         awk 'NR == FNR {{ wanted[$1]; next }} $2 in wanted' libc.names libc.symbols > libc.wanted
         cut -d' ' -f2 libc.wanted | sort -u | comm -23 libc.names - > libc.missing
-        if [ -s libc.missing ]; then echo "the C library lacks what is in assets/wasix/side/libc.txt:" >&2; cat libc.missing >&2; exit 1; fi
+        if [ -s libc.missing ]; then echo "the libraries lack what is in assets/wasix/side/*.txt:" >&2; cat libc.missing >&2; exit 1; fi
         cat core.symbols libc.wanted | grep -v -E '^. ({HIDDEN})$|^. __wasi_|[.]' | sort -u -k2,2 > symbols
         echo 'f __wasm_longjmp' | sort -u -k2,2 -m - symbols > symbols.all
         mv symbols.all symbols

@@ -50,7 +50,9 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
         rm -rf sysroot
         mkdir -p sysroot/include sysroot/lib
         cp -a /usr/include/wasm32-wasi sysroot/include/{target}
-        cp -a /usr/lib/wasm32-wasi sysroot/lib/{target}",
+        cp -a /usr/lib/wasm32-wasi sysroot/lib/{target}
+        # C++ is no part of it: links to elsewhere, see flags.rs.
+        rm -f sysroot/include/{target}/c++/v1 sysroot/lib/{target}/libc++*.a",
         quote(&source.file)
     )))?;
     let include = build.paths.work("sysroot/include").join(target);

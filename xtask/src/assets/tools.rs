@@ -74,6 +74,9 @@ const REQUIRED_EXPORTS: &[&str] =
 /// is compiled.
 const LTO: &str = "-Wl,-mllvm,-wasm-enable-sjlj -Wl,-mllvm,-wasm-use-legacy-eh=false";
 
+/// What `assets/wasix/tools/stream.c` puts in the place of libc's.
+const WRAP: &str = "-Wl,--wrap=fdopen";
+
 /// They wait for the database and the disk: a small program is worth more than a fast one.
 const WASM_OPT: &str = "-O2 --skip-pass=memory-packing";
 
@@ -134,11 +137,11 @@ fn script(jobs: usize) -> String {
         + &format!(
             "unset PROGRAM_LINK
         echo __wasm_longjmp > {WORK}/tools/late
-        for file in main command terminal; do
+        for file in main command stream terminal; do
             {cc} {optimize} -D_GNU_SOURCE -Wall -c {WORK}/wasix/tools/$file.c -o {WORK}/tools/$file.o
         done
         {cc} {optimize} -o {WORK}/tools/linked.wasm {WORK}/tools/*.o {objects} {postgres} \
-            {WORK}/shim/setjmp.obj -L{WORK}/shim -lpglite {link} {LTO} {exports} {core_libraries} {libraries} \
+            {WORK}/shim/setjmp.obj -L{WORK}/shim -lpglite {link} {LTO} {WRAP} {exports} {compression} {libraries} \
             -Wl,--allow-undefined-file={WORK}/tools/late
         cd {WORK}/tools
         wasm-as --all-features {WORK}/wasix/longjmp/longjmp.wat -o longjmp.wasm
@@ -149,7 +152,7 @@ fn script(jobs: usize) -> String {
             optimize = flags::OPTIMIZE,
             postgres = LIBRARIES.join(" "),
             link = flags::LINK.join(" "),
-            core_libraries = flags::CORE_LIBRARIES.join(" "),
+            compression = flags::COMPRESSION.join(" "),
             libraries = flags::LIBRARIES.join(" "),
             strip = flags::STRIP.join(" "),
         )

@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::super::libraries::{PIC, SOURCES, unpack};
-use super::super::sources::{E2FSPROGS, OPENSSL};
+use super::super::libraries::{OURS, PIC, SOURCES, VERSION, unpack};
+use super::super::sources::{E2FSPROGS, LIBXSLT, OPENSSL};
 use super::super::{Build, Key, flags, hash};
 use crate::paths::WORK;
 use crate::process::Log;
@@ -28,10 +28,9 @@ const LIBRARIES: &[Library] = &[
         files: &["libuuid.a"],
         flags: "-DHAVE_UUID_E2FS=1 -DHAVE_UUID_UUID_H=1",
     },
+    // As with UUIDs. Its libxml2 is the core's.
+    Library { name: "xslt", files: &["libxslt.a"], flags: "-DUSE_LIBXSLT=1" },
 ];
-
-/// Our own C for these libraries.
-const OURS: &str = "assets/libraries";
 
 /// The compiler with the options of side modules, for build systems of others: options would show in what they make.
 const SIDE_CC: &str = "wasm32-side-cc";
@@ -49,7 +48,8 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
         .text("configure", &super::super::configure::key(build)?.finish())
         .text("openssl", &build.lock.source(OPENSSL)?.sha256)
         .text("e2fsprogs", &build.lock.source(E2FSPROGS)?.sha256)
-        .text("scripts", &[openssl(1), uuid(), side_cc()].concat())
+        .text("libxslt", &build.lock.source(LIBXSLT)?.sha256)
+        .text("scripts", &[openssl(1), uuid(), xslt(1), side_cc()].concat())
         .dir("side", &build.paths.repo(super::side::HEADERS))?
         .dir("ours", &build.paths.repo(OURS))
 }
@@ -64,7 +64,9 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     unpack(build, log, OPENSSL, SOURCES)?;
     log.run(&mut build.chroot().script(&openssl(jobs)))?;
     unpack(build, log, E2FSPROGS, SOURCES)?;
-    log.run(&mut build.chroot().script(&uuid()))
+    log.run(&mut build.chroot().script(&uuid()))?;
+    unpack(build, log, LIBXSLT, SOURCES)?;
+    log.run(&mut build.chroot().script(&xslt(jobs)))
 }
 
 fn side_cc() -> String {
@@ -106,6 +108,23 @@ fn uuid() -> String {
                 -c $file.c -o $file.o
         done
         llvm-ar-22 rcsD {WORK}/{PIC}/libuuid.a *.o\n",
+        optimize = flags::OPTIMIZE,
+    )
+}
+
+fn xslt(jobs: usize) -> String {
+    format!(
+        "cd {WORK}/{SOURCES}/{LIBXSLT}
+        {VERSION}
+        version
+        sed -e \"s/@VERSION@/$version/; s/@LIBXSLT_VERSION_NUMBER@/$number/; s/@LIBXSLT_VERSION_EXTRA@//\" \
+            -e 's/@LIBXSLT_DEFAULT_PLUGINS_PATH@//; s/@WITH_[A-Z_]*@/0/' \
+            libxslt/xsltconfig.h.in > libxslt/xsltconfig.h
+        mkdir -p {WORK}/{PIC}/include/libxslt objects
+        cp libxslt/*.h {WORK}/{PIC}/include/libxslt/
+        ls libxslt/*.c | xargs -n1 -P{jobs} sh -euc '
+            exec {SIDE_CC} {optimize} -I. -D_GNU_SOURCE -w -c $0 -o objects/$(basename $0 .c).o'
+        llvm-ar-22 rcsD {WORK}/{PIC}/libxslt.a objects/*.o\n",
         optimize = flags::OPTIMIZE,
     )
 }

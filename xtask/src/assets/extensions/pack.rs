@@ -75,8 +75,14 @@ pub(crate) fn pack(build: &Build, log: &mut Log) -> Result<Vec<Packed>> {
         let from = share_dir(build).join(part);
         hash::mirror(&from, &installation.join(share::SHARE).join(part))?;
     }
+    // PostgreSQL looks whether a module's file is there before it asks for the module.
+    for name in packed_modules(&catalogue) {
+        let text = format!("{name} is a side module\n");
+        let file = installation.join(share::LIBRARIES).join(format!("{name}.so"));
+        hash::write_file(&file, text.as_bytes())?;
+    }
     let archive = tree(&installation, |_| true)?;
-    let what = "Control files, scripts and dictionaries, as parts of the installation tree";
+    let what = "Control files, scripts, dictionaries and names of modules, as parts of the installation tree";
     let mut packed = vec![store(build, log, FILES, "extensions.img", what, &archive)?];
     let mut described = Vec::new();
     for name in packed_modules(&catalogue) {

@@ -1,0 +1,4 @@
+// As in <locale.h> beside this.
+extern "C" {
+#include_next <sys/stat.h>
+}
