@@ -1,14 +1,17 @@
 //! Options that a database is opened with, whoever opens it.
 
+mod check;
+
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::check::{PRELOAD, check_module_name, check_mount_point, check_setting};
 use crate::assets::{CacheDir, Runtime};
 use crate::client::{ConnectOptions, Session};
 use crate::cluster::{
-    Access, ArchiveSource, Cluster, CopyOptions, DEFAULT_PORT, HostMount, Image, RESERVED_PATHS,
-    StartOptions, Storage,
+    Access, ArchiveSource, Cluster, CopyOptions, DEFAULT_PORT, HostMount, Image, StartOptions,
+    Storage,
 };
 use crate::error::{ConfigError, Error, SqlState};
 use crate::kernel::Use;
@@ -48,6 +51,8 @@ pub(crate) struct Options {
     pub(crate) extension_dirs: Vec<PathBuf>,
     /// Whether a temporary database may begin from an image.
     pub(crate) instant: bool,
+    /// Whether instances are made ahead of time.
+    pub(crate) prepare: bool,
 }
 
 impl Default for Options {
@@ -65,6 +70,7 @@ impl Default for Options {
             preload: Vec::new(),
             extension_dirs: Vec::new(),
             instant: true,
+            prepare: true,
         }
     }
 }
@@ -217,6 +223,15 @@ macro_rules! option_methods {
             self
         }
 
+        /// Whether a thread in the background may make WebAssembly instances ahead of time (the default), for
+        /// the databases and connections that follow. It begins with the second of a process, keeps two ready
+        /// (a megabyte each) and ends when none has been needed for five seconds. With `false` this database,
+        /// and copies of it, have none made for them.
+        pub fn prepare_instances(mut self, yes: bool) -> Self {
+            self.options.prepare = yes;
+            self
+        }
+
         /// Where the runtime is unpacked, once for all databases. The default is `pglite-oxide` in the
         /// user's cache directory, or what the environment variable `PGLITE_OXIDE_CACHE_DIR` says. If it
         /// is empty or cannot be written to, the runtime is unpacked to memory.
@@ -352,6 +367,7 @@ impl Options {
         let options = CopyOptions {
             port: Some(server.port.unwrap_or(DEFAULT_PORT)),
             mounts: Some(&self.mounts),
+            prepare: Some(self.prepare),
         };
         Cluster::from_image(runtime, image, &options)
     }
@@ -416,6 +432,7 @@ impl Options {
                 port: server.port,
                 require_password: server.password.is_some(),
                 files: &server.files,
+                prepare: self.prepare,
             },
         )
     }
@@ -506,122 +523,4 @@ fn set_password(session: &mut Session, password: &str) -> Result<(), Error> {
 /// As a literal (`'`) or an identifier (`"`) of SQL.
 pub(crate) fn quote(text: &str, quote: char) -> String {
     format!("{quote}{}{quote}", text.replace(quote, &format!("{quote}{quote}")))
-}
-
-/// The setting behind `preload`.
-const PRELOAD: &str = "shared_preload_libraries";
-
-/// PostgreSQL takes a list of names, in which others would have to be quoted.
-fn check_module_name(name: &str) -> Result<(), ConfigError> {
-    let valid = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    match !name.is_empty() && name.bytes().all(valid) {
-        true => Ok(()),
-        false => Err(ConfigError::InvalidValue {
-            name: PRELOAD.into(),
-            value: name.into(),
-            reason: "a module's name has letters, digits, underscores and hyphens".into(),
-        }),
-    }
-}
-
-const OWN_SOCKETS: &str = "the library opens the sockets: see `PgliteServer`";
-const OWN_LOG: &str = "the library reads the log and passes it on to `tracing`";
-
-/// Settings that the library itself makes.
-const RESERVED: &[(&str, &str)] = &[
-    ("data_directory", "use the builder's `path`"),
-    ("listen_addresses", OWN_SOCKETS),
-    ("unix_socket_directories", OWN_SOCKETS),
-    ("port", OWN_SOCKETS),
-    ("dynamic_shared_memory_type", "only System V segments are shared by all processes"),
-    ("log_line_prefix", OWN_LOG),
-    ("log_destination", OWN_LOG),
-    ("logging_collector", OWN_LOG),
-];
-
-fn check_setting(name: &str, value: &str) -> Result<(), ConfigError> {
-    let invalid =
-        |reason: &str| ConfigError::InvalidName { name: name.into(), reason: reason.into() };
-    let valid_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
-    if name.is_empty() || !name.bytes().all(valid_byte) {
-        return Err(invalid("a name has letters, digits, underscores and dots"));
-    }
-    if let Some((_, why)) =
-        RESERVED.iter().find(|(reserved, _)| name.eq_ignore_ascii_case(reserved))
-    {
-        return Err(invalid(why));
-    }
-    if value.contains('\0') {
-        return Err(ConfigError::InvalidValue {
-            name: name.into(),
-            value: value.into(),
-            reason: "it has a NUL in it".into(),
-        });
-    }
-    Ok(())
-}
-
-fn check_mount_point(path: &str) -> Result<(), ConfigError> {
-    let conflict = |reason: &str| {
-        Err(ConfigError::Conflict {
-            reason: format!("nothing can be mounted at \"{path}\": {reason}"),
-        })
-    };
-    let Some(parts) = path.strip_prefix('/') else {
-        return conflict("the path is not absolute");
-    };
-    if path.contains('\0') || parts.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        return conflict("the path is not a plain one");
-    }
-    let is_within = |outer: &str| {
-        path.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    if path == "/tmp" || RESERVED_PATHS.iter().any(|reserved| is_within(reserved)) {
-        return conflict("the path is PostgreSQL's own");
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn settings_are_checked() {
-        let cases = [
-            ("work_mem", "4MB", true),
-            ("my.setting", "x", true),
-            ("", "x", false),
-            ("a b", "x", false),
-            ("work_mem=1; x", "x", false),
-            ("Port", "1", false),
-            ("work_mem", "4\0MB", false),
-        ];
-        for (name, value, valid) in cases {
-            assert_eq!(check_setting(name, value).is_ok(), valid, "{name}={value}");
-        }
-    }
-
-    #[test]
-    fn mount_points_are_checked() {
-        let cases = [
-            ("/import", true),
-            ("/tmp/import", true),
-            ("/pgdata2", true),
-            ("import", false),
-            ("/", false),
-            ("/a/../pgdata", false),
-            ("/a//b", false),
-            ("/a/", false),
-            ("/tmp", false),
-            ("/pgdata", false),
-            ("/pgdata/pg_wal", false),
-            ("/pglite/share", false),
-            ("/run/x", false),
-            ("/dev", false),
-        ];
-        for (path, valid) in cases {
-            assert_eq!(check_mount_point(path).is_ok(), valid, "{path}");
-        }
-    }
 }

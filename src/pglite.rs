@@ -309,22 +309,8 @@ impl Pglite {
         crate::tools::Dump::new(self.target(), !idle)
     }
 
-    /// Restores a dump into this database, by `pg_restore` or `psql`: see [`Restore`](crate::tools::Restore).
     #[cfg(feature = "tools")]
-    pub fn restore(&self) -> crate::tools::Restore {
-        crate::tools::Restore::new(self.target())
-    }
-
-    /// One of PostgreSQL's front-end tools, connected to this database: see [`Tool`](crate::tools::Tool).
-    #[cfg(feature = "tools")]
-    pub fn tool(&self, program: crate::tools::Program) -> crate::tools::Tool {
-        crate::tools::Tool::connected(program, self.target())
-    }
-
-    #[cfg(feature = "tools")]
-    fn target(&self) -> crate::tools::Target {
-        crate::tools::Target { cluster: self.cluster.clone(), access: self.access.clone() }
-    }
+    crate::tools::tool_methods!();
 
     #[cfg(feature = "tokio-postgres")]
     pub(crate) fn access(&self) -> &Access {

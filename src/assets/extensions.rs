@@ -15,7 +15,7 @@ use super::cache::{Asset, CacheDir};
 use super::{io_error, load_code};
 use crate::error::AssetsError;
 use crate::kernel::errno::Errno;
-use crate::kernel::fs::{FileSystem, OpenOptions, Tree};
+use crate::kernel::fs::{Tree, write_file};
 use crate::kernel::linker::{Artifact, Library};
 
 /// In the installation.
@@ -50,13 +50,7 @@ fn identity(hash: &str) -> [u8; 32] {
 /// PostgreSQL looks whether a module's file is there before it asks for the module.
 fn announce(installation: &Tree, name: &str) -> Result<(), Errno> {
     let text = format!("{name} is a side module\n");
-    write(installation, &format!("{MODULES}/{name}.so"), text.as_bytes())
-}
-
-fn write(files: &Tree, path: &str, contents: &[u8]) -> Result<(), Errno> {
-    let options =
-        OpenOptions { write: true, create: true, truncate: true, ..OpenOptions::default() };
-    files.open(path, options)?.write_all_at(contents, 0)
+    write_file(installation, &format!("{MODULES}/{name}.so"), text.as_bytes()).map(drop)
 }
 
 /// Adds a directory laid out like PostgreSQL's own: `lib/*.so` are modules, and what is in `share/extension` and
@@ -67,11 +61,18 @@ pub(super) fn add_directory(
     library: &mut Library,
 ) -> Result<(), AssetsError> {
     let failed = |path: &Path, errno: Errno| io_error(path)(io::Error::from(errno));
+    let unusable =
+        |path: &Path, reason: String| AssetsError::Extensions { path: path.to_owned(), reason };
+    match fs::metadata(dir) {
+        Ok(data) if data.is_dir() => {}
+        Ok(_) => return Err(unusable(dir, "it is not a directory".into())),
+        Err(error) => return Err(unusable(dir, error.to_string())),
+    }
     let mut found = false;
     for part in ["extension", "tsearch_data"] {
         for (name, path) in list(&dir.join("share").join(part))? {
             let contents = fs::read(&path).map_err(io_error(&path))?;
-            write(installation, &format!("{SHARE}/{part}/{name}"), &contents)
+            write_file(installation, &format!("{SHARE}/{part}/{name}"), &contents)
                 .map_err(|errno| failed(&path, errno))?;
             found = true;
         }
@@ -79,16 +80,14 @@ pub(super) fn add_directory(
     for (name, path) in list(&dir.join("lib"))? {
         let Some(name) = name.strip_suffix(".so") else { continue };
         // Read now, so that all processes of a cluster get the same.
-        let (identity, _) = read_module(&path)
-            .map_err(|reason| AssetsError::Load { asset: path.display().to_string(), reason })?;
+        let (identity, _) = read_module(&path).map_err(|reason| unusable(&path, reason))?;
         announce(installation, name).map_err(|errno| failed(&path, errno))?;
         library.add(name, Artifact::new(identity, loader(path, identity)));
         found = true;
     }
     if !found {
-        let error =
-            io::Error::other("no extension is in it: expected are lib/*.so or share/extension/*");
-        return Err(io_error(dir)(error));
+        let reason = "no extension is in it: expected are lib/*.so or share/extension/*";
+        return Err(unusable(dir, reason.into()));
     }
     Ok(())
 }

@@ -20,18 +20,18 @@ pub(crate) use self::cache::{CacheDir, Unpacked, map_file};
 #[cfg(feature = "tools")]
 pub(crate) use self::tools::tools;
 use crate::error::AssetsError;
-use crate::kernel::Code;
 use crate::kernel::features::features;
 use crate::kernel::fs::Tree;
 use crate::kernel::linker::Library;
+use crate::kernel::{Code, Instances};
 
 /// PostgreSQL's major version, as `PG_VERSION` in a data directory has it.
 pub(crate) const PG_MAJOR: &str = "17";
 
 /// What all databases of this process start from.
 pub(crate) struct Runtime {
-    pub(crate) engine: Engine,
-    pub(crate) module: Module,
+    /// Of PostgreSQL.
+    instances: Arc<Instances>,
     /// The installation tree: `/pglite` of the guest.
     pub(crate) installation: Tree,
     /// The modules that PostgreSQL can load; each has a file in the installation.
@@ -100,16 +100,15 @@ impl Runtime {
             };
             (module, installation)
         });
-        let (engine, module) = module?;
+        let instances = module?;
         let (installation, library) = installation?;
-        Ok(Runtime { engine, module, installation, library, cache, template: Arc::default() })
+        Ok(Runtime { instances, installation, library, cache, template: Arc::default() })
     }
 
     /// The same, with what is in these directories of extensions.
     pub(crate) fn with_extensions(&self, dirs: &[PathBuf]) -> Result<Arc<Runtime>, AssetsError> {
         let mut runtime = Runtime {
-            engine: self.engine.clone(),
-            module: self.module.clone(),
+            instances: self.instances.clone(),
             installation: self.installation.clone_tree(),
             library: self.library.clone(),
             cache: self.cache.clone(),
@@ -122,7 +121,7 @@ impl Runtime {
     }
 
     pub(crate) fn code(&self) -> Code<'_> {
-        Code { engine: &self.engine, module: &self.module, library: &self.library }
+        Code { instances: &self.instances, library: &self.library }
     }
 
     /// A freshly made data directory.
@@ -155,12 +154,12 @@ pub(crate) fn identity() -> Result<[u8; 32], AssetsError> {
     Ok(*hasher.finalize().as_bytes())
 }
 
-fn load_module(cache: &CacheDir, code: &Asset) -> Result<(Engine, Module), AssetsError> {
+fn load_module(cache: &CacheDir, code: &Asset) -> Result<Arc<Instances>, AssetsError> {
     let engine: Engine = EngineBuilder::headless().set_features(Some(features())).engine().into();
     let file = cache.unpack_to_file(code)?;
     let module = load_code(&engine, file.path())
         .map_err(|reason| AssetsError::Load { asset: code.name.into(), reason })?;
-    Ok((engine, module))
+    Ok(Instances::new(engine, module))
 }
 
 /// Maps native code. Who calls this has just compared its hash: with the one that is compiled in, or, if it is in a

@@ -1,18 +1,17 @@
 //! PostgreSQL's front-end tools, which are one module.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-
-use wasmer::{Engine, Module};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cache::{Asset, CacheDir};
 use super::{RUNTIME, load_module, packed};
 use crate::error::AssetsError;
+use crate::kernel::Instances;
 
 /// Loads the tools at the first call in this process. They are unpacked to the cache that the runtime has, if that
 /// is loaded and no other is named.
-pub(crate) fn tools(cache: Option<&Path>) -> Result<(Engine, Module), AssetsError> {
-    static TOOLS: Mutex<Option<(Engine, Module)>> = Mutex::new(None);
+pub(crate) fn tools(cache: Option<&Path>) -> Result<Arc<Instances>, AssetsError> {
+    static TOOLS: Mutex<Option<Arc<Instances>>> = Mutex::new(None);
     let mut tools = TOOLS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(loaded) = tools.as_ref() {
         return Ok(loaded.clone());

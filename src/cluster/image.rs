@@ -59,6 +59,8 @@ pub(crate) struct Image {
     pub(super) socket: String,
     pub(super) port: u16,
     pub(super) access: Access,
+    /// Of the original.
+    pub(super) prepare: bool,
 }
 
 /// In what a cluster from an image differs from the original.
@@ -68,6 +70,8 @@ pub(crate) struct CopyOptions<'a> {
     pub(crate) port: Option<u16>,
     /// Other directories than the original's.
     pub(crate) mounts: Option<&'a [HostMount]>,
+    /// Whether instances are made ahead of time, if not as in the original.
+    pub(crate) prepare: Option<bool>,
 }
 
 impl Image {
@@ -113,6 +117,7 @@ impl Cluster {
                 socket: self.socket.clone(),
                 port: self.port,
                 access: access.clone(),
+                prepare: self.prepare,
             }),
             Err(CaptureError::Busy(pids)) => failed(SnapshotError::Busy { pids }),
             Err(CaptureError::Io(error)) => failed(SnapshotError::Io(error)),
@@ -171,7 +176,11 @@ impl Cluster {
             lock: Mutex::new(None),
             is_new: true,
             files: Some(files),
+            prepare: options.prepare.unwrap_or(image.prepare),
         });
+        if cluster.prepare {
+            cluster.kernel.prepare();
+        }
         let session =
             Session::resume(restored.stream, &image.session, cancel_key, cluster.canceller())?;
         Ok((cluster, session))

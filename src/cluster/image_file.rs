@@ -209,6 +209,7 @@ impl Image {
             socket: record.socket,
             port: record.port,
             access: record.access,
+            prepare: true,
         })
     }
 }

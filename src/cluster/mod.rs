@@ -22,7 +22,7 @@ use crate::assets::Runtime;
 use crate::client::{Cancel, ConnectOptions, Session, send_cancel_request};
 use crate::error::{Error, StartError};
 use crate::kernel::errno::Errno;
-use crate::kernel::fs::{FileSystem, HostDir, Namespace, OpenOptions, Tree, copy_subtree};
+use crate::kernel::fs::{self, FileSystem, HostDir, Namespace, OpenOptions, Tree, copy_subtree};
 use crate::kernel::process::{Process, signal};
 use crate::kernel::{HostListener, Kernel, ListenerId, Stdio};
 
@@ -95,6 +95,8 @@ pub(crate) struct StartOptions<'a> {
     pub(crate) require_password: bool,
     /// Files in [`RUN_DIR`]: path, contents.
     pub(crate) files: &'a [(String, Vec<u8>)],
+    /// Instances are made ahead of time, see `Kernel::prepare`.
+    pub(crate) prepare: bool,
 }
 
 /// As whom and to what this program's sessions connect.
@@ -132,6 +134,8 @@ pub(crate) struct Cluster {
     is_new: bool,
     /// If they are in memory.
     files: Option<MemoryFiles>,
+    /// Instances are made ahead of time.
+    prepare: bool,
 }
 
 impl Cluster {
@@ -201,7 +205,9 @@ impl Cluster {
             })?;
         let socket = socket_of(port);
         let lock = Mutex::new(lock);
-        let cluster = Cluster { kernel, postmaster, socket, port, log, lock, is_new, files };
+        let prepare = options.prepare;
+        let cluster =
+            Cluster { kernel, postmaster, socket, port, log, lock, is_new, files, prepare };
         cluster.wait_ready()?;
         if !temporary {
             // What is not in the data directory or a mount is in memory: a tablespace or an exported
@@ -241,7 +247,11 @@ impl Cluster {
 
     /// Serves a host's socket too, from now on.
     pub(crate) fn listen(&self, socket: HostListener) -> io::Result<ListenerId> {
-        self.kernel.attach(&self.socket, socket)
+        let listener = self.kernel.attach(&self.socket, socket)?;
+        if self.prepare {
+            self.kernel.prepare();
+        }
+        Ok(listener)
     }
 
     /// Closes a socket of [`listen`](Cluster::listen); its clients stay.
@@ -445,11 +455,7 @@ fn add_mount(namespace: &mut Namespace, mount: &HostMount) -> Result<(), Error> 
 }
 
 fn write_file(files: &dyn FileSystem, path: &str, contents: &[u8]) -> Result<(), Errno> {
-    let options =
-        OpenOptions { write: true, create: true, truncate: true, ..OpenOptions::default() };
-    let file = files.open(path, options)?;
-    file.write_all_at(contents, 0)?;
-    file.sync(false)
+    fs::write_file(files, path, contents)?.sync(false)
 }
 
 fn arguments(

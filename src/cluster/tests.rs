@@ -16,6 +16,7 @@ fn start() -> Arc<Cluster> {
         port: None,
         require_password: false,
         files: &[],
+        prepare: false,
     };
     Arc::new(Cluster::start(&runtime, Storage::Temporary { limit: None }, None, &options).unwrap())
 }

@@ -235,6 +235,14 @@ pub enum AssetsError {
         /// What the loader said.
         reason: String,
     },
+    /// A directory that [`extension_dir`](crate::PgliteBuilder::extension_dir) names, or a file in it, is not what it
+    /// should be.
+    Extensions {
+        /// The directory or the file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Reading or writing a file failed.
     Io {
         /// The file or directory.
@@ -258,6 +266,9 @@ impl fmt::Display for AssetsError {
             ),
             AssetsError::Load { asset, reason } => {
                 write!(f, "the PostgreSQL runtime cannot be loaded ({asset}: {reason})")
+            }
+            AssetsError::Extensions { path, reason } => {
+                write!(f, "cannot use {} of `extension_dir`: {reason}", path.display())
             }
             AssetsError::Io { path, .. } => {
                 write!(f, "cannot access {} of the PostgreSQL runtime", path.display())

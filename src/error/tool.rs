@@ -29,6 +29,11 @@ pub enum ToolError {
         /// What it has written to standard error, the last hundreds of lines of it.
         stderr: String,
     },
+    /// It was ended by [`Cancel::cancel`](crate::tools::Cancel::cancel).
+    Cancelled {
+        /// The program.
+        program: Program,
+    },
     /// It could not be started.
     Start {
         /// The program.
@@ -71,6 +76,7 @@ impl fmt::Display for ToolError {
             ToolError::Crashed { program, signal, .. } => {
                 write!(f, "{program} was ended by signal {signal}")
             }
+            ToolError::Cancelled { program } => write!(f, "{program} was cancelled"),
             ToolError::Start { program, .. } => write!(f, "{program} cannot be started"),
             ToolError::Write(_) => f.write_str("the dump cannot be written"),
             ToolError::Read(_) => f.write_str("the dump cannot be read"),
@@ -86,7 +92,9 @@ impl StdError for ToolError {
             | ToolError::Path { source, .. }
             | ToolError::Write(source)
             | ToolError::Read(source) => Some(source),
-            ToolError::Failed { .. } | ToolError::Crashed { .. } => None,
+            ToolError::Failed { .. } | ToolError::Crashed { .. } | ToolError::Cancelled { .. } => {
+                None
+            }
         }
     }
 }

@@ -5,8 +5,8 @@
 //! is how the shared window and copy-on-write forks come about.
 
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{fmt, io};
 
 use wasmer::sys::vm::{
@@ -215,22 +215,78 @@ impl Drop for Region {
     }
 }
 
-/// Tells Wasmer to use a region as the memory of the next instance.
+/// Where an instance has its memory: in a region, which can be another one as long as no code of it runs.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    place: Mutex<Place>,
+    /// The region already has its contents, and the data segments of modules must not overwrite them.
+    has_contents: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Place {
+    region: Arc<Region>,
+    /// What compiled code reads, in the instance. None before there is one.
+    definition: Option<NonNull<VMMemoryDefinition>>,
+}
+
+// SAFETY: the definition belongs to the instance that has this memory, moves with its store, and is written with
+// `Seat::place` locked only.
+unsafe impl Send for Place {}
+
+impl Place {
+    /// Tells compiled code where memory is, and how much.
+    fn publish(&self) {
+        if let Some(definition) = self.definition {
+            let value = VMMemoryDefinition {
+                base: self.region.base.as_ptr(),
+                current_length: self.region.len(),
+            };
+            // SAFETY: Wasmer has handed out the place for it in the instance, which owns the memory that owns this.
+            unsafe { definition.as_ptr().write(value) };
+        }
+    }
+}
+
+impl Seat {
+    pub(crate) fn new(region: Arc<Region>, has_contents: bool) -> Seat {
+        let place = Mutex::new(Place { region, definition: None });
+        Seat { place, has_contents: AtomicBool::new(has_contents) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The instance goes on in another memory. No code of it may be running: who calls this has its store.
+    pub(crate) fn move_to(&self, region: Arc<Region>) {
+        let before = {
+            let mut place = self.lock();
+            let before = std::mem::replace(&mut place.region, region);
+            place.publish();
+            before
+        };
+        // Takes its time if it is the last of that memory.
+        drop(before);
+    }
+
+    pub(crate) fn set_has_contents(&self, has_contents: bool) {
+        self.has_contents.store(has_contents, Ordering::Relaxed);
+    }
+}
+
+/// Tells Wasmer to use a seat's region as the memory of the next instance.
 pub(crate) struct ProcessTunables {
     base: BaseTunables,
-    region: Arc<Region>,
-    inherited: Arc<AtomicBool>,
+    seat: Arc<Seat>,
     config: VMConfig,
 }
 
 impl ProcessTunables {
-    /// `inherited` while true: the region already has its contents, and the data segments of the
-    /// module must not overwrite them.
-    pub(crate) fn new(region: Arc<Region>, inherited: Arc<AtomicBool>) -> ProcessTunables {
+    pub(crate) fn new(seat: Arc<Seat>) -> ProcessTunables {
         ProcessTunables {
             base: BaseTunables::new(),
-            region,
-            inherited,
+            seat,
             config: VMConfig { wasm_stack_size: Some(NATIVE_STACK) },
         }
     }
@@ -241,19 +297,11 @@ impl ProcessTunables {
         definition: NonNull<VMMemoryDefinition>,
     ) -> Result<VMMemory, MemoryError> {
         let minimum = ty.minimum.0 as usize * WASM_PAGE;
-        self.region.grow_to(minimum).map_err(|error| MemoryError::Region(error.to_string()))?;
-        let value = VMMemoryDefinition {
-            base: self.region.base.as_ptr(),
-            current_length: self.region.len(),
-        };
-        // SAFETY: Wasmer hands a valid place in the instance for the definition.
-        unsafe { definition.as_ptr().write(value) };
-        let memory = ProcessMemory {
-            region: self.region.clone(),
-            inherited: self.inherited.clone(),
-            definition,
-            ty: *ty,
-        };
+        let mut place = self.seat.lock();
+        place.region.grow_to(minimum).map_err(|error| MemoryError::Region(error.to_string()))?;
+        place.definition = Some(definition);
+        place.publish();
+        let memory = ProcessMemory { seat: self.seat.clone(), definition, ty: *ty };
         Ok(VMMemory::from_custom(Box::new(memory) as Box<dyn LinearMemory + Send + Sync>))
     }
 }
@@ -301,18 +349,17 @@ impl Tunables for ProcessTunables {
     }
 }
 
-/// A region as Wasmer sees it.
+/// A seat as Wasmer sees it.
 #[derive(Debug)]
 struct ProcessMemory {
-    region: Arc<Region>,
-    inherited: Arc<AtomicBool>,
+    seat: Arc<Seat>,
     definition: NonNull<VMMemoryDefinition>,
     ty: MemoryType,
 }
 
 // SAFETY: the definition belongs to the instance that owns this memory, and moves with its store.
 unsafe impl Send for ProcessMemory {}
-// SAFETY: as above; it is written only through `&mut self`.
+// SAFETY: as above; it is only handed out, to Wasmer.
 unsafe impl Sync for ProcessMemory {}
 
 impl LinearMemory for ProcessMemory {
@@ -321,7 +368,7 @@ impl LinearMemory for ProcessMemory {
     }
 
     fn size(&self) -> Pages {
-        Pages((self.region.len() / WASM_PAGE) as u32)
+        Pages((self.seat.lock().region.len() / WASM_PAGE) as u32)
     }
 
     fn style(&self) -> MemoryStyle {
@@ -329,13 +376,14 @@ impl LinearMemory for ProcessMemory {
     }
 
     fn grow(&mut self, delta: Pages) -> Result<Pages, MemoryError> {
-        let old = self.size();
+        let place = self.seat.lock();
+        let old = Pages((place.region.len() / WASM_PAGE) as u32);
         let len = (old.0 as usize + delta.0 as usize) * WASM_PAGE;
-        self.region
+        place
+            .region
             .grow_to(len)
             .map_err(|_| MemoryError::CouldNotGrow { current: old, attempted_delta: delta })?;
-        // SAFETY: the definition lives in the instance, which is alive while its memory is in use.
-        unsafe { self.definition.as_mut().current_length = len };
+        place.publish();
         Ok(old)
     }
 
@@ -352,10 +400,11 @@ impl LinearMemory for ProcessMemory {
     }
 
     unsafe fn initialize_with_data(&self, start: usize, data: &[u8]) -> Result<(), Trap> {
-        if !self.inherited.load(Ordering::Relaxed) {
+        if !self.seat.has_contents.load(Ordering::Relaxed) {
+            let region = self.seat.lock().region.clone();
             let target = u32::try_from(start)
                 .ok()
-                .and_then(|at| self.region.slice_mut(at, data.len()).ok())
+                .and_then(|at| region.slice_mut(at, data.len()).ok())
                 .ok_or_else(|| Trap::lib(TrapCode::HeapAccessOutOfBounds))?;
             target.copy_from_slice(data);
         }

@@ -13,6 +13,7 @@ pub(crate) mod features;
 mod fork;
 pub(crate) mod fs;
 mod image;
+mod instance;
 pub(crate) mod linker;
 mod listener;
 mod memory;
@@ -37,9 +38,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use wasmer::{Engine, Module};
-
 pub(crate) use self::image::{PageStore, Use};
+pub(crate) use self::instance::Instances;
 pub(crate) use self::listener::{HostListener, ListenerId};
 pub(crate) use self::park::{CaptureError, ClusterImage, ClusterRecord, CopyFacts};
 
@@ -59,10 +59,9 @@ const KILL_GRACE: Duration = Duration::from_millis(200);
 
 /// The machine that one cluster runs on.
 pub(crate) struct Kernel {
-    engine: Engine,
-    module: Module,
-    /// The module's global that must not be inherited, see `process::restore_globals`.
-    exception_global: Option<usize>,
+    instances: Arc<Instances>,
+    /// Instances are made ahead of time for it.
+    prepares: AtomicBool,
     /// Modules that processes can load.
     library: Library,
     files: Arc<dyn FileSystem>,
@@ -92,9 +91,8 @@ pub(crate) type Connector = Box<dyn Fn(&str) -> Option<io::Result<UnixStream>> +
 /// What the processes of a cluster run.
 #[derive(Clone, Copy)]
 pub(crate) struct Code<'a> {
-    pub(crate) engine: &'a Engine,
-    /// The main module.
-    pub(crate) module: &'a Module,
+    /// Of the main module.
+    pub(crate) instances: &'a Arc<Instances>,
     /// Modules that processes can load.
     pub(crate) library: &'a Library,
 }
@@ -122,16 +120,10 @@ impl Kernel {
     }
 
     fn make(code: Code<'_>, files: Arc<dyn FileSystem>, environment: Vec<String>) -> Kernel {
-        let Code { engine, module, library } = code;
-        // Globals of a store are numbered in the order of the module's own: it imports none.
-        let exception_global = match module.info().exports.get("pgl_longjmp_exception") {
-            Some(wasmer::ExportIndex::Global(index)) => Some(index.as_u32() as usize),
-            _ => None,
-        };
+        let Code { instances, library } = code;
         Kernel {
-            engine: engine.clone(),
-            module: module.clone(),
-            exception_global,
+            instances: instances.clone(),
+            prepares: AtomicBool::new(false),
             library: library.clone(),
             files,
             environment,
@@ -162,6 +154,12 @@ impl Kernel {
             descriptors.add(Arc::new(open)).expect("an empty table has room");
         }
         process::start(self, arguments, descriptors)
+    }
+
+    /// From now on instances are made ahead of time: for another cluster like this, and for clients from outside.
+    pub(crate) fn prepare(&self) {
+        self.prepares.store(true, Ordering::Relaxed);
+        self.instances.keep_ready();
     }
 
     /// Says who connects the guest to what. To be called once, before the first process starts.

@@ -385,7 +385,13 @@ impl Opener<'_> {
                 end.set_flags(*flags).map_err(io::Error::from)?;
                 end
             }
-            DescriptorImage::Null | DescriptorImage::Gone => open(Kind::Null),
+            DescriptorImage::Null => open(Kind::Null),
+            // A connection whose other end has closed, so that who uses it finds what they know how to handle:
+            // libpq, and `postgres_fdw` behind it, connects anew.
+            DescriptorImage::Gone => {
+                let (connection, _closed) = UnixStream::pair()?;
+                open(Kind::Socket(Arc::new(Connection::local(connection, Peer::Cluster)?)))
+            }
         })
     }
 
@@ -396,16 +402,15 @@ impl Opener<'_> {
         let failed = |errno: Errno| {
             io::Error::other(format!("{path} of an image cannot be opened again: {errno}"))
         };
-        let directory = match files.metadata(path, true) {
-            Ok(metadata) => metadata.kind == FileKind::Directory,
+        // Most are tables, so that is tried first.
+        let options = OpenOptions { read: true, ..OpenOptions::default() };
+        match files.open(path, OpenOptions { write: true, ..options }) {
+            Ok(file) => return Ok(Some(file)),
             Err(Errno::NOENT) => return Ok(None),
-            Err(errno) => return Err(failed(errno)),
-        };
-        let options = OpenOptions { read: true, directory, ..OpenOptions::default() };
-        if !directory && let Ok(file) = files.open(path, OpenOptions { write: true, ..options }) {
-            return Ok(Some(file));
+            Err(_) => {}
         }
-        files.open(path, options).map(Some).map_err(failed)
+        let directory = files.metadata(path, true).map_err(failed)?.kind == FileKind::Directory;
+        files.open(path, OpenOptions { directory, ..options }).map(Some).map_err(failed)
     }
 }
 

@@ -1,22 +1,21 @@
 //! Processes: a Wasm instance, its thread, its memory and its signals.
 
+use std::error::Error;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use wasmer::sys::NativeEngineExt;
-use wasmer::{AsStoreMut, FunctionEnv, Instance, RuntimeError, Store, Value};
-
+use super::Kernel;
 use super::descriptor::Descriptors;
 use super::errno::Errno;
 use super::image::Base;
+use super::instance::ProcessInstance;
 use super::linker::{Linker, LoadError};
-use super::memory::{ProcessTunables, Region};
+use super::memory::Region;
 use super::park::{DORMANT as DORMANT_TIME, Dormant, Parking, ProcessImage};
 use super::resolver::Lookup;
 use super::timer::Timers;
 use super::waker::Waker;
-use super::{Kernel, calls};
 
 /// Signals the kernel itself raises; the guest's numbers are Linux'.
 pub(crate) mod signal {
@@ -379,6 +378,9 @@ pub(crate) fn fork(parent: &Context, globals: Vec<u128>) -> io::Result<i32> {
         ..Context::new(kernel, process, region, parent.descriptors.clone())
     };
     spawn_thread(context, Origin::Fork { globals })?;
+    if kernel.prepares.load(Ordering::Relaxed) && kernel.listeners.have_hosts() {
+        kernel.instances.keep_ready();
+    }
     Ok(pid)
 }
 
@@ -481,47 +483,33 @@ impl Drop for End {
 }
 
 fn run(context: Context, origin: Origin, mut end: End) {
-    let inherited = Arc::new(AtomicBool::new(origin.globals().is_some()));
-    let mut engine = context.kernel.engine.clone();
-    engine.set_tunables(ProcessTunables::new(context.region.clone(), inherited.clone()));
-    let mut store = Store::new(engine);
     let kernel = context.kernel.clone();
-    let env = FunctionEnv::new(&mut store, context);
-    let imports = calls::imports(&mut store, &env);
-    let instance = match Instance::new(&mut store, &kernel.module, &imports) {
+    let mut instance = match instantiate(&kernel, context, &origin) {
         Ok(instance) => instance,
         Err(error) => {
             tracing::error!(target: "pglite_oxide::kernel", "cannot start a process: {error}");
             return;
         }
     };
-    env.as_mut(&mut store).linker.attach(&instance);
-    if let Some(globals) = origin.globals() {
-        if let Err(error) = replay_loads(&env, &mut store) {
-            tracing::error!(target: "pglite_oxide::kernel", "cannot start a process: {error}");
-            return;
-        }
-        restore_globals(&mut store, &kernel, globals);
-        inherited.store(false, Ordering::Relaxed);
-    }
     end.process.leave_kernel();
     let mut result = match origin {
-        Origin::Fresh => call(&mut store, &instance, "_initialize")
-            .and_then(|_| call(&mut store, &instance, "pgl_main")),
-        Origin::Fork { .. } => call(&mut store, &instance, "pgl_child"),
-        Origin::Image { .. } => call(&mut store, &instance, "pgl_unpark"),
+        Origin::Fresh => instance.call("_initialize").and_then(|_| instance.call("pgl_main")),
+        Origin::Fork { .. } => instance.call("pgl_child"),
+        Origin::Image { .. } => instance.call("pgl_unpark"),
     };
     while matches!(result, Ok(PARKED)) {
-        let globals = store.objects_mut().as_sys_mut().as_u128_globals();
-        result = match park(env.as_mut(&mut store), globals) {
-            Parked::Released => call(&mut store, &instance, "pgl_unpark"),
+        let globals = instance.globals();
+        result = match park(instance.context(), globals) {
+            Parked::Released => instance.call("pgl_unpark"),
             Parked::Killed => Ok(signal::KILL),
             Parked::Retired => {
                 end.retired = true;
+                kernel.instances.give_back(instance);
                 return;
             }
         };
     }
+    let in_order = result.is_ok();
     end.status = match result {
         Ok(status) => WaitStatus(status),
         Err(_) if end.process.is_doomed() => WaitStatus::killed_by(signal::KILL),
@@ -541,14 +529,31 @@ fn run(context: Context, origin: Origin, mut end: End) {
         }
     };
     // Sockets and pipes close before the parent hears of it, as on Unix.
-    let context = env.as_mut(&mut store);
+    let context = instance.context();
     context.descriptors = Descriptors::default();
-    if !context.kernel.ending.load(Ordering::Relaxed) {
+    if !kernel.ending.load(Ordering::Relaxed) {
         // The last chance: the memory goes.
         share_window(context);
     }
     end.publish();
-    drop(store);
+    if in_order {
+        kernel.instances.give_back(instance);
+    }
+}
+
+/// The instance of a process, ready to be entered.
+fn instantiate(
+    kernel: &Kernel,
+    context: Context,
+    origin: &Origin,
+) -> Result<ProcessInstance, Box<dyn Error>> {
+    let Some(globals) = origin.globals() else { return Ok(kernel.instances.fresh(context)?) };
+    let mut instance = kernel.instances.of_copy(context)?;
+    replay_loads(&mut instance)?;
+    kernel.instances.restore_globals(&mut instance, globals);
+    // Modules that it loads itself are new.
+    instance.set_has_contents(false);
+    Ok(instance)
 }
 
 /// Why a process that has left its instance does not wait any longer.
@@ -596,32 +601,12 @@ pub(super) fn share_window(context: &mut Context) {
     }
 }
 
-fn call(store: &mut Store, instance: &Instance, name: &str) -> Result<i32, RuntimeError> {
-    let function = instance
-        .exports
-        .get_function(name)
-        .map_err(|error| RuntimeError::new(error.to_string()))?;
-    let results = function.call(store, &[])?;
-    Ok(results.first().and_then(Value::i32).unwrap_or(0))
-}
-
 /// Loads the modules that the original of a copy has.
-fn replay_loads(env: &FunctionEnv<Context>, store: &mut Store) -> Result<(), LoadError> {
-    let mut env = env.clone().into_mut(store);
+fn replay_loads(instance: &mut ProcessInstance) -> Result<(), LoadError> {
+    let mut env = instance.env.clone().into_mut(&mut instance.store);
     let (context, mut store) = env.data_and_store_mut();
     let (kernel, region) = (context.kernel.clone(), context.region.clone());
-    context.linker.replay(&mut store, &kernel.library, &kernel.engine, &kernel.module, &region)
-}
-
-/// Gives a forked instance its parent's globals, all but the exception that longjmp throws: that is a
-/// handle of the parent's store, and the child makes its own at its first longjmp.
-fn restore_globals(store: &mut Store, kernel: &Kernel, globals: &[u128]) {
-    let objects = store.objects_mut().as_sys_mut();
-    for (index, value) in globals.iter().enumerate() {
-        if Some(index) != kernel.exception_global {
-            objects.set_global_unchecked(index, *value);
-        }
-    }
+    context.linker.replay(&mut store, &kernel.library, &kernel.instances, &region)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

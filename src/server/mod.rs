@@ -172,7 +172,7 @@ impl PgliteServer {
         let bound = listen::tcp((std::net::Ipv4Addr::LOCALHOST, 0).into())?;
         let listening = Listening::new(bound.address);
         let port = listening.tcp().map(|address| address.port());
-        let options = CopyOptions { port, mounts: None };
+        let options = CopyOptions { port, ..CopyOptions::default() };
         let (cluster, session) = Cluster::from_image(&runtime, image, &options)?;
         drop(session);
         let access = image.access().clone();
@@ -373,22 +373,8 @@ impl PgliteServer {
         crate::tools::Dump::new(self.target(), false)
     }
 
-    /// Restores a dump into this database, by `pg_restore` or `psql`: see [`Restore`](crate::tools::Restore).
     #[cfg(feature = "tools")]
-    pub fn restore(&self) -> crate::tools::Restore {
-        crate::tools::Restore::new(self.target())
-    }
-
-    /// One of PostgreSQL's front-end tools, connected to this database: see [`Tool`](crate::tools::Tool).
-    #[cfg(feature = "tools")]
-    pub fn tool(&self, program: crate::tools::Program) -> crate::tools::Tool {
-        crate::tools::Tool::connected(program, self.target())
-    }
-
-    #[cfg(feature = "tools")]
-    fn target(&self) -> crate::tools::Target {
-        crate::tools::Target { cluster: self.cluster.clone(), access: self.access.clone() }
-    }
+    crate::tools::tool_methods!();
 
     #[cfg(feature = "tokio-postgres")]
     pub(crate) fn access(&self) -> &Access {

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use super::Program;
 use super::run::{Mount, Setup, Target, split};
+use super::{Cancel, Program};
 use crate::error::Error;
 
 /// The form of a dump.
@@ -72,6 +72,7 @@ pub struct Dump {
     format: Format,
     arguments: Vec<String>,
     lock_timeout: Option<Duration>,
+    cancel: Option<Cancel>,
 }
 
 impl Dump {
@@ -82,6 +83,7 @@ impl Dump {
             format: Format::default(),
             arguments: Vec::new(),
             lock_timeout: in_transaction.then_some(OWN_LOCK_TIMEOUT),
+            cancel: None,
         }
     }
 
@@ -187,6 +189,12 @@ impl Dump {
         self
     }
 
+    /// Lets another thread end it: see [`Cancel`].
+    pub fn cancel_with(mut self, cancel: &Cancel) -> Dump {
+        self.cancel = Some(cancel.clone());
+        self
+    }
+
     /// Any further argument of `pg_dump`.
     pub fn arg(mut self, argument: impl Into<String>) -> Dump {
         self.arguments.push(argument.into());
@@ -254,6 +262,7 @@ impl Dump {
 
     fn setup(&self) -> Setup<'static> {
         let mut setup = Setup::new(Program::PgDump, Some(self.target.clone()));
+        setup.cancel = self.cancel.clone();
         setup.arguments.push(format!("--format={}", self.format.name()));
         if let Some(timeout) = self.lock_timeout {
             setup.arguments.push(format!("--lock-wait-timeout={}", timeout.as_millis()));

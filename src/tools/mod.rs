@@ -8,6 +8,7 @@
 //!   SQL, or an archive for `pg_restore`, native ones included.
 //! - [`Pglite::restore`](crate::Pglite::restore) and [`PgliteServer::restore`](crate::PgliteServer::restore)
 //!   load one, from native `pg_dump` too.
+//! - [`Cancel`] ends any of these from another thread.
 //! - [`Pglite::tool`](crate::Pglite::tool) runs a tool with any arguments, and [`Tool::new`] one that connects
 //!   over the network.
 //!
@@ -30,6 +31,7 @@
 //! # }
 //! ```
 
+mod cancel;
 mod dump;
 mod restore;
 mod run;
@@ -37,10 +39,31 @@ mod tool;
 
 use std::fmt;
 
+pub use self::cancel::Cancel;
 pub use self::dump::{Dump, Format};
 pub use self::restore::Restore;
 pub(crate) use self::run::Target;
 pub use self::tool::{Output, Tool};
+
+/// The methods of a handle that run tools on its database; it has a cluster and says who connects to what.
+macro_rules! tool_methods {
+    () => {
+        /// Restores a dump into this database, by `pg_restore` or `psql`: see [`Restore`](crate::tools::Restore).
+        pub fn restore(&self) -> crate::tools::Restore {
+            crate::tools::Restore::new(self.target())
+        }
+
+        /// One of PostgreSQL's front-end tools, connected to this database: see [`Tool`](crate::tools::Tool).
+        pub fn tool(&self, program: crate::tools::Program) -> crate::tools::Tool {
+            crate::tools::Tool::connected(program, self.target())
+        }
+
+        fn target(&self) -> crate::tools::Target {
+            crate::tools::Target { cluster: self.cluster.clone(), access: self.access.clone() }
+        }
+    };
+}
+pub(crate) use tool_methods;
 
 /// One of PostgreSQL's front-end tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

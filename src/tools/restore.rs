@@ -4,9 +4,9 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::Program;
 use super::dump::Format;
 use super::run::{MEMORY, Mount, Setup, Target, split};
+use super::{Cancel, Program};
 use crate::error::{Error, ToolError};
 
 /// Where the directory of the dump is mounted.
@@ -17,6 +17,9 @@ const CUSTOM_MAGIC: &[u8] = b"PGDMP";
 
 /// The first member of an archive of the format tar, and that of a directory.
 const CONTENTS: &str = "toc.dat";
+
+/// The latter may be compressed.
+const CONTENTS_ENDINGS: [&str; 4] = ["", ".gz", ".lz4", ".zst"];
 
 /// As much of a dump as tells its format.
 const HEAD: usize = 512;
@@ -47,6 +50,7 @@ pub struct Restore {
     format: Option<Format>,
     single_transaction: bool,
     jobs: Option<u32>,
+    cancel: Option<Cancel>,
     /// Of `pg_restore` only.
     arguments: Vec<String>,
 }
@@ -58,6 +62,7 @@ impl Restore {
             format: None,
             single_transaction: false,
             jobs: None,
+            cancel: None,
             arguments: Vec::new(),
         }
     }
@@ -131,6 +136,12 @@ impl Restore {
         self.arg("--create")
     }
 
+    /// Lets another thread end it: see [`Cancel`].
+    pub fn cancel_with(mut self, cancel: &Cancel) -> Restore {
+        self.cancel = Some(cancel.clone());
+        self
+    }
+
     /// Any further argument of `pg_restore`.
     pub fn arg(mut self, argument: impl Into<String>) -> Restore {
         self.arguments.push(argument.into());
@@ -183,7 +194,17 @@ impl Restore {
         let failed = |source| Error::Tool(ToolError::Path { path: path.to_owned(), source });
         let format = match self.format {
             Some(format) => format,
-            None if path.is_dir() => Format::Directory,
+            None if path.is_dir() => {
+                // The tool would name a file by a path that is its own.
+                if !CONTENTS_ENDINGS
+                    .iter()
+                    .any(|end| path.join(format!("{CONTENTS}{end}")).exists())
+                {
+                    let reason = format!("no dump is in the directory: there is no {CONTENTS}");
+                    return Err(failed(io::Error::new(io::ErrorKind::InvalidData, reason)));
+                }
+                Format::Directory
+            }
             None => {
                 let mut file = std::fs::File::open(path).map_err(failed)?;
                 recognise(&read_head(&mut file).map_err(failed)?)
@@ -210,6 +231,7 @@ impl Restore {
                 ));
             }
             let mut setup = Setup::new(Program::Psql, Some(self.target.clone()));
+            setup.cancel = self.cancel.clone();
             let arguments = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"];
             setup.arguments.extend(arguments.map(str::to_owned));
             if self.single_transaction {
@@ -218,6 +240,7 @@ impl Restore {
             return Ok(setup);
         }
         let mut setup = Setup::new(Program::PgRestore, Some(self.target.clone()));
+        setup.cancel = self.cancel.clone();
         setup.arguments.extend([
             format!("--dbname={}", connection_string(&self.target.access.database)),
             format!("--format={}", format.name()),

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Program;
+use super::{Cancel, Program};
 use crate::assets;
 use crate::cluster::{Access, Cluster};
 use crate::error::{Error, ToolError};
-use crate::kernel::fs::{FileSystem, HostDir, Namespace, OpenOptions, Tree};
+use crate::kernel::fs::{FileSystem, HostDir, Namespace, OpenOptions, Tree, write_file};
 use crate::kernel::linker::Library;
 use crate::kernel::process::{Process, WaitStatus};
 use crate::kernel::{Code, Kernel, Stdio};
@@ -23,11 +23,15 @@ const BIN: &str = "/pglite/bin";
 /// What libpq takes for the directory of a socket: the connector knows it, and it is nowhere else.
 const SOCKET_DIR: &str = "/pglite/session";
 
+/// Settings of a session.
+const OPTIONS: &str = "PGOPTIONS";
+const NOTICE_THE_END: &str = "-c client_connection_check_interval=500ms";
+
 /// So many lines of standard error are kept.
 const LINES_KEPT: usize = 500;
 
 /// Killed processes end at their next kernel call.
-const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 const BUFFER: usize = 256 << 10;
 
@@ -58,6 +62,7 @@ pub(super) struct Setup<'a> {
     /// The tool has the host's files as its own, and is in this directory.
     pub(super) host_directory: Option<PathBuf>,
     pub(super) cache: Option<&'a Path>,
+    pub(super) cancel: Option<Cancel>,
 }
 
 /// A run; dropped, it is ended.
@@ -66,6 +71,7 @@ pub(super) struct Running {
     kernel: Arc<Kernel>,
     process: Arc<Process>,
     lines: Arc<Lines>,
+    cancel: Option<Cancel>,
 }
 
 /// What the tool writes to standard error.
@@ -106,6 +112,7 @@ impl Setup<'_> {
             files: Vec::new(),
             host_directory: None,
             cache: None,
+            cancel: None,
         }
     }
 
@@ -137,11 +144,18 @@ impl Setup<'_> {
     fn start_with(self, stdio: Stdio, lines: Arc<Lines>) -> Result<Running, Error> {
         let program = self.program;
         let failed = |source| Error::Tool(ToolError::Start { program, source });
-        let (engine, module) = assets::tools(self.cache).map_err(Error::Assets)?;
-        let files = self.namespace()?;
+        let instances = assets::tools(self.cache).map_err(Error::Assets)?;
+        let mut files = self.namespace()?;
+        if let Stdio::Inherit = stdio {
+            // Where a user may be asked for a password.
+            files.mount_terminal();
+        }
         let library = Library::default();
-        let code = Code { engine: &engine, module: &module, library: &library };
+        let code = Code { instances: &instances, library: &library };
         let kernel = Kernel::new(code, Arc::new(files), self.environment());
+        if self.cancel.as_ref().is_some_and(|cancel| !cancel.watch(&kernel)) {
+            return Err(Error::Tool(ToolError::Cancelled { program }));
+        }
         if let Some(Target { cluster, .. }) = self.target {
             kernel.set_connector(Box::new(move |path| {
                 path.strip_prefix(SOCKET_DIR)?.strip_prefix("/.s.PGSQL.")?;
@@ -151,7 +165,7 @@ impl Setup<'_> {
         let arguments =
             [format!("{BIN}/{program}")].into_iter().chain(self.arguments).collect::<Vec<_>>();
         let process = kernel.start(arguments, stdio).map_err(failed)?;
-        Ok(Running { program, kernel, process, lines })
+        Ok(Running { program, kernel, process, lines, cancel: self.cancel })
     }
 
     fn environment(&self) -> Vec<String> {
@@ -160,6 +174,10 @@ impl Setup<'_> {
             environment.push(format!("PGHOST={SOCKET_DIR}"));
             environment.push(format!("PGUSER={}", access.user));
             environment.push(format!("PGDATABASE={}", access.database));
+            // A tool that is ended in the middle must not leave a session that waits, for example for a lock.
+            let given = self.environment.iter().find(|(name, _)| name == OPTIONS);
+            let given = given.map_or("", |(_, value)| value.as_str());
+            environment.push(format!("{OPTIONS}={NOTICE_THE_END} {given}"));
         }
         if let Some(directory) = self.host_directory.as_deref().and_then(Path::to_str) {
             environment.push(format!("PGLITE_DIRECTORY={directory}"));
@@ -169,7 +187,8 @@ impl Setup<'_> {
                 environment.push(format!("{name}={value}"));
             }
         }
-        for (name, value) in &self.environment {
+        let is_merged = |name: &str| name == OPTIONS && self.target.is_some();
+        for (name, value) in self.environment.iter().filter(|(name, _)| !is_merged(name)) {
             environment.retain(|known| known.split('=').next() != Some(name));
             environment.push(format!("{name}={value}"));
         }
@@ -203,10 +222,7 @@ impl Setup<'_> {
         if !self.files.is_empty() {
             let tree = Tree::new();
             for (path, contents) in &self.files {
-                let options = OpenOptions { write: true, create: true, ..OpenOptions::default() };
-                tree.open(path, options)
-                    .and_then(|file| file.write_all_at(contents, 0))
-                    .map_err(put_together)?;
+                write_file(&tree, path, contents).map_err(put_together)?;
             }
             namespace.mount(MEMORY, Arc::new(tree), true).map_err(put_together)?;
         }
@@ -228,11 +244,15 @@ pub(super) struct Ended {
     pub(super) program: Program,
     status: WaitStatus,
     pub(super) stderr: String,
+    cancelled: bool,
 }
 
 impl Ended {
     /// Its exit status; an error if it has none.
     pub(super) fn status(&self) -> Result<i32, Error> {
+        if self.cancelled && self.status.exit_code() != Some(0) {
+            return Err(Error::Tool(ToolError::Cancelled { program: self.program }));
+        }
         self.status.exit_code().ok_or_else(|| {
             Error::Tool(ToolError::Crashed {
                 program: self.program,
@@ -265,7 +285,8 @@ impl Running {
         };
         // Workers of a tool that gave up.
         self.kernel.kill_all(KILL_TIMEOUT);
-        Ended { program: self.program, status, stderr: self.lines.text() }
+        let cancelled = self.cancel.as_ref().is_some_and(Cancel::is_cancelled);
+        Ended { program: self.program, status, stderr: self.lines.text(), cancelled }
     }
 
     /// Passes on all that the tool writes to standard output, and waits for its end.

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::Program;
 use super::run::{Setup, Target};
+use super::{Cancel, Program};
 use crate::error::Error;
 
 /// A run of one of PostgreSQL's tools, with arguments as on a command line.
@@ -37,6 +37,7 @@ pub struct Tool {
     environment: Vec<(String, String)>,
     host_directory: Option<PathBuf>,
     cache: Option<PathBuf>,
+    cancel: Option<Cancel>,
 }
 
 /// What a tool that has ended left.
@@ -64,6 +65,7 @@ impl Tool {
             environment: Vec::new(),
             host_directory: None,
             cache: None,
+            cancel: None,
         }
     }
 
@@ -103,12 +105,19 @@ impl Tool {
         self
     }
 
+    /// Lets another thread end it: see [`Cancel`].
+    pub fn cancel_with(mut self, cancel: &Cancel) -> Tool {
+        self.cancel = Some(cancel.clone());
+        self
+    }
+
     fn setup(&self) -> Setup<'_> {
         Setup {
             arguments: self.arguments.clone(),
             environment: self.environment.clone(),
             host_directory: self.host_directory.clone(),
             cache: self.cache.as_deref(),
+            cancel: self.cancel.clone(),
             ..Setup::new(self.program, self.target.clone())
         }
     }

@@ -221,6 +221,14 @@ fn entry() {
             }
             say(count().saturating_sub(before));
         }
+        #[cfg(feature = "extensions")]
+        "extension" => {
+            let mut db = Pglite::temporary().unwrap();
+            db.exec("CREATE EXTENSION seg").unwrap();
+            say(super::text(&mut db, "SELECT '1 .. 2'::seg"));
+        }
+        #[cfg(feature = "extensions")]
+        "module cycles" => crate::extensions::errors::module_cycles(),
         "template" => crate::template_files::task(path),
         "bad input" => crate::server::bad_input::run(),
         "log of passwords" => crate::server::auth::log_of_passwords(path),

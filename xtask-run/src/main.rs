@@ -18,7 +18,7 @@ use wasmer::{Engine, Module};
 
 use kernel::fs::HostDir;
 use kernel::linker::Library;
-use kernel::{Code, Kernel, Stdio};
+use kernel::{Code, Instances, Kernel, Stdio};
 
 const FAILED: u8 = 125;
 
@@ -47,7 +47,8 @@ fn run(artifact: &Path, arguments: Vec<String>) -> Result<u8, Box<dyn std::error
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     let library = Library::default();
-    let code = Code { engine: &engine, module: &module, library: &library };
+    let instances = Instances::new(engine, module);
+    let code = Code { instances: &instances, library: &library };
     let kernel = Kernel::new(code, Arc::new(HostDir::open(Path::new("/"))?), environment);
     let process = kernel.start(arguments, Stdio::Inherit)?;
     let status = loop {

@@ -38,6 +38,9 @@ pub(crate) enum Command {
     /// Run pg_restore: with its arguments, and --path DIR for a database without a server
     #[command(disable_help_flag = true)]
     Restore(ToolArgs),
+    /// List the extensions in this program, or those that a database has
+    #[command(after_help = EXTENSIONS_STATUS)]
+    Extensions(ExtensionsArgs),
     /// Copy the databases of a directory to a new one, by dump and restore
     #[command(after_help = UPGRADE_STATUS)]
     Upgrade(UpgradeArgs),
@@ -66,6 +69,15 @@ const URL_STATUS: &str = "\
 Exit status:
   0  the URL is on standard output
   1  no server of `pglite` runs for the directory
+  2  the command line is wrong";
+
+const EXTENSIONS_STATUS: &str = "\
+CREATE EXTENSION makes one in a database. Those with `preload` have to be loaded when PostgreSQL starts:
+name them in shared_preload_libraries, or by --config in `serve` and `run`.
+
+Exit status:
+  0  the list is on standard output
+  1  it failed
   2  the command line is wrong";
 
 const UPGRADE_STATUS: &str = "\
@@ -110,6 +122,19 @@ pub(crate) struct ToolArgs {
     /// The tool's arguments; --help lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     pub(crate) arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExtensionsArgs {
+    /// Those that are installed in a database of this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) path: Option<PathBuf>,
+    /// Which database of the directory
+    #[arg(long, value_name = "NAME", default_value = "postgres", requires = "path")]
+    pub(crate) database: String,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

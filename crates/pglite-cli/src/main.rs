@@ -5,6 +5,7 @@
 mod announce;
 mod args;
 mod events;
+mod extensions;
 mod failure;
 mod log;
 mod run;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Restore(args) => {
             (tools::command(Program::PgRestore, &args.arguments), failure::FAILED)
         }
+        Command::Extensions(args) => (extensions::command(args), failure::FAILED),
         Command::Upgrade(args) => (upgrade::command(args), failure::FAILED),
     };
     match result {

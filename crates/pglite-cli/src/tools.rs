@@ -2,13 +2,15 @@
 //! arguments, and `--path` for a database that no server runs for.
 
 use std::ffi::OsString;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use pglite_oxide::tools::{Program, Tool};
 use pglite_oxide::{DataDirError, Error, Pglite};
 
 use crate::announce;
-use crate::failure::{Failure, chain};
+use crate::failure::{Failure, chain, say};
 
 /// What a tool may know of this program's environment when it does not use the network.
 const LOCAL_VARIABLES: &[&str] = &[
@@ -36,8 +38,7 @@ enum Place {
 /// Runs a tool with these arguments; the result is its exit status.
 pub(crate) fn command(program: Program, arguments: &[OsString]) -> Result<u8, Failure> {
     let (place, mut arguments) = parse(arguments)?;
-    let directory = std::env::current_dir()
-        .map_err(|error| Failure::because("cannot tell the working directory", &error))?;
+    let directory = working_directory()?;
     let tool = match &place {
         Place::Elsewhere => tool_of_url(program, None),
         Place::Temporary => {
@@ -46,19 +47,107 @@ pub(crate) fn command(program: Program, arguments: &[OsString]) -> Result<u8, Fa
             return Ok(status);
         }
         Place::Directory(path) => {
+            let fresh = Fresh::of(program, path);
             add_database(program, &mut arguments);
-            match open(program, path) {
-                Ok(db) => {
-                    let status = run(local(db.tool(program)), arguments, &directory)?;
-                    db.close()?;
-                    return Ok(status);
+            let db = match open(program, path) {
+                Ok(db) => db,
+                Err(Opening::Served(url)) => {
+                    return run(tool_of_url(program, Some(&url)), arguments, &directory);
                 }
-                Err(Opening::Served(url)) => tool_of_url(program, Some(&url)),
                 Err(Opening::Failed(failure)) => return Err(failure),
+            };
+            let stops = stops_at_errors(&arguments);
+            let status = run(local(db.tool(program)), arguments, &directory);
+            let unused = match (&status, fresh) {
+                (Ok(0), _) | (_, None) => None,
+                (_, Some(fresh)) => (stops || is_untouched(&db)).then_some(fresh),
+            };
+            db.close()?;
+            if let Some(fresh) = unused {
+                fresh.remove(path)?;
             }
+            return status;
         }
     };
     run(tool, arguments, &directory)
+}
+
+/// A directory that a restore makes a database in.
+enum Fresh {
+    Missing,
+    Empty,
+}
+
+impl Fresh {
+    /// None if there is something already, or the program makes no database.
+    fn of(program: Program, path: &Path) -> Option<Fresh> {
+        if program != Program::PgRestore {
+            return None;
+        }
+        match fs::read_dir(path) {
+            Ok(mut entries) => entries.next().is_none().then_some(Fresh::Empty),
+            Err(error) => (error.kind() == io::ErrorKind::NotFound).then_some(Fresh::Missing),
+        }
+    }
+
+    /// What it was before. The database is closed.
+    fn remove(self, path: &Path) -> Result<(), Failure> {
+        let failed = |error| Failure::because(format!("cannot remove {}", path.display()), &error);
+        fs::remove_dir_all(path).map_err(failed)?;
+        if let Fresh::Empty = self {
+            fs::create_dir(path).map_err(failed)?;
+        }
+        say(&format!("the restore failed: {} is as it was before", path.display()));
+        Ok(())
+    }
+}
+
+/// Whether `pg_restore` ends at the first error. Otherwise it goes on, and its status says that there were some: then
+/// what it has restored is there, and wanted.
+fn stops_at_errors(arguments: &[String]) -> bool {
+    arguments.iter().any(|argument| match argument.strip_prefix("--") {
+        Some(long) => ["exit-on-error", "single-transaction"].contains(&long),
+        None => ["-e", "-1"].contains(&argument.as_str()),
+    })
+}
+
+/// Whether nothing is in a new database but what is in any.
+fn is_untouched(db: &Pglite) -> bool {
+    // Object identifiers below 16384 are those of initdb.
+    let sql = "SELECT oid FROM pg_class UNION ALL SELECT oid FROM pg_proc UNION ALL SELECT oid FROM pg_type \
+               UNION ALL SELECT oid FROM pg_namespace UNION ALL SELECT oid FROM pg_database \
+               UNION ALL SELECT oid FROM pg_largeobject_metadata";
+    let sql = format!("SELECT count(*) = 0 FROM ({sql}) AS all_objects WHERE oid >= 16384");
+    let asked = db.connect().and_then(|mut session| session.query_one(&sql, &[])?.try_get(0));
+    // In doubt it stays.
+    asked.unwrap_or(false)
+}
+
+/// Asks the database in a directory, or the server that `pglite` runs for it, for one value.
+pub(crate) fn ask(path: &Path, database: &str, sql: &str) -> Result<String, Failure> {
+    let ask = |tool: Tool| {
+        let tool =
+            tool.env("PGDATABASE", database).args(["--no-psqlrc", "--no-align", "--tuples-only"]);
+        let output = tool.args(["--quiet", "--no-password", "--command", sql]).output()?;
+        match output.status {
+            0 => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            _ => Err(Failure::new(output.stderr.trim_end())),
+        }
+    };
+    match open(Program::Psql, path) {
+        Ok(db) => {
+            let answer = ask(local(db.tool(Program::Psql)));
+            db.close()?;
+            answer
+        }
+        Err(Opening::Served(url)) => ask(tool_of_url(Program::Psql, Some(&url))),
+        Err(Opening::Failed(failure)) => Err(failure),
+    }
+}
+
+fn working_directory() -> Result<PathBuf, Failure> {
+    std::env::current_dir()
+        .map_err(|error| Failure::because("cannot tell the working directory", &error))
 }
 
 enum Opening {

@@ -4,6 +4,7 @@ use wasmer::{Function, FunctionEnv, FunctionEnvMut, Imports, Store, StoreMut};
 
 use super::{code, in_kernel};
 use crate::kernel::errno::Errno;
+use crate::kernel::instance::Occupant;
 use crate::kernel::linker::LoadError;
 use crate::kernel::process::{Context, share_window};
 
@@ -11,7 +12,7 @@ fn dl_open(context: &mut Context, path: u32, len: u32, result: u32) -> Result<()
     let region = context.region.clone();
     let path = region.text(path, len).map_err(|_| LoadError::Unknown)?;
     let kernel = context.kernel.clone();
-    let found = context.linker.open(&kernel.library, &kernel.engine, &kernel.module, path)?;
+    let found = context.linker.open(&kernel.library, &kernel.instances, path)?;
     let words = [found.handle, found.size, found.align, found.is_linked.into()];
     write_words(context, result, &words)
 }
@@ -58,7 +59,7 @@ fn write_words(context: &Context, at: u32, words: &[u32]) -> Result<(), LoadErro
 
 /// Runs a call that needs the store, unless the process is to end; what goes wrong is kept for `dl_message`.
 fn linking(
-    mut env: FunctionEnvMut<'_, Context>,
+    mut env: FunctionEnvMut<'_, Occupant>,
     call: impl FnOnce(&mut Context, &mut StoreMut<'_>) -> Result<(), LoadError>,
 ) -> i32 {
     let (context, mut store) = env.data_and_store_mut();
@@ -76,18 +77,18 @@ fn linking(
     code(result)
 }
 
-pub(super) fn define(store: &mut Store, env: &FunctionEnv<Context>, imports: &mut Imports) {
-    let open = |env: FunctionEnvMut<'_, Context>, path: u32, len: u32, result: u32| -> i32 {
+pub(super) fn define(store: &mut Store, env: &FunctionEnv<Occupant>, imports: &mut Imports) {
+    let open = |env: FunctionEnvMut<'_, Occupant>, path: u32, len: u32, result: u32| -> i32 {
         linking(env, |context, _| dl_open(context, path, len, result))
     };
-    let link = |env: FunctionEnvMut<'_, Context>, handle: u32, memory: u32, result: u32| -> i32 {
+    let link = |env: FunctionEnvMut<'_, Occupant>, handle: u32, memory: u32, result: u32| -> i32 {
         linking(env, |context, store| dl_link(context, store, handle, memory, result))
     };
     let symbol =
-        |env: FunctionEnvMut<'_, Context>, handle: u32, name: u32, len: u32, result: u32| -> i32 {
+        |env: FunctionEnvMut<'_, Occupant>, handle: u32, name: u32, len: u32, result: u32| -> i32 {
             linking(env, |context, store| dl_symbol(context, store, handle, name, len, result))
         };
-    let message = |mut env: FunctionEnvMut<'_, Context>, buffer: u32, size: u32| -> i32 {
+    let message = |mut env: FunctionEnvMut<'_, Occupant>, buffer: u32, size: u32| -> i32 {
         in_kernel(env.data_mut(), |context| dl_message(context, buffer, size)).unwrap_or(0)
     };
     imports.define("pglite", "dl_open", Function::new_typed_with_env(store, env, open));

@@ -19,6 +19,7 @@ mod tls;
 use wasmer::{Function, FunctionEnv, FunctionEnvMut, Imports, Store};
 
 use super::errno::Errno;
+use super::instance::Occupant;
 use super::process::{Context, share_window};
 
 type CallResult = Result<(), Errno>;
@@ -52,7 +53,7 @@ macro_rules! define {
             Function::new_typed_with_env(
                 $store,
                 $env,
-                |mut env: FunctionEnvMut<'_, Context>, $($arg: $ty),*| -> i32 {
+                |mut env: FunctionEnvMut<'_, Occupant>, $($arg: $ty),*| -> i32 {
                     let context = env.data_mut();
                     code(in_kernel(context, |context| $path::$name(context, $($arg),*)))
                 },
@@ -62,7 +63,7 @@ macro_rules! define {
 }
 
 /// Everything a module may import.
-pub(super) fn imports(store: &mut Store, env: &FunctionEnv<Context>) -> Imports {
+pub(super) fn imports(store: &mut Store, env: &FunctionEnv<Occupant>) -> Imports {
     let mut imports = Imports::new();
     define! { imports, store, env, "wasi_snapshot_preview1",
         system::args_get(list: u32, buffer: u32);

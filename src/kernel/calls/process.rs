@@ -6,6 +6,7 @@ use wasmer::{AsStoreMut, Function, FunctionEnv, FunctionEnvMut, Imports, Store};
 
 use super::{CallResult, in_kernel};
 use crate::kernel::errno::Errno;
+use crate::kernel::instance::Occupant;
 use crate::kernel::memory::WASM_PAGE;
 use crate::kernel::process::signal::KILL;
 use crate::kernel::process::{Context, fork};
@@ -101,8 +102,8 @@ fn number(result: Result<i32, Errno>) -> i32 {
 }
 
 /// Calls whose results are not an error number.
-pub(super) fn define(store: &mut Store, env: &FunctionEnv<Context>, imports: &mut Imports) {
-    let spawn = |mut env: FunctionEnvMut<'_, Context>| -> i32 {
+pub(super) fn define(store: &mut Store, env: &FunctionEnv<Occupant>, imports: &mut Imports) {
+    let spawn = |mut env: FunctionEnvMut<'_, Occupant>| -> i32 {
         let globals = env.as_store_mut().objects_mut().as_sys_mut().as_u128_globals();
         number(in_kernel(env.data_mut(), |context| {
             fork(context, globals).map_err(|error| {
@@ -111,7 +112,7 @@ pub(super) fn define(store: &mut Store, env: &FunctionEnv<Context>, imports: &mu
             })
         }))
     };
-    let wait = |mut env: FunctionEnvMut<'_, Context>, pid: i32, status: u32| -> i32 {
+    let wait = |mut env: FunctionEnvMut<'_, Occupant>, pid: i32, status: u32| -> i32 {
         number(in_kernel(env.data_mut(), |context| {
             match context.kernel.processes.reap(context.process.pid, pid)? {
                 Some((pid, ended)) => {
@@ -122,21 +123,21 @@ pub(super) fn define(store: &mut Store, env: &FunctionEnv<Context>, imports: &mu
             }
         }))
     };
-    let sleep = |mut env: FunctionEnvMut<'_, Context>| {
+    let sleep = |mut env: FunctionEnvMut<'_, Occupant>| {
         let _ = in_kernel(env.data_mut(), |_| Ok(()));
         // Uses no memory of the guest.
         env.data().process.waker.sleep();
     };
-    let wake = |env: FunctionEnvMut<'_, Context>, pid: i32| {
+    let wake = |env: FunctionEnvMut<'_, Occupant>, pid: i32| {
         if let Some(process) = env.data().kernel.processes.get(pid) {
             process.wake();
         }
     };
-    let give_way = |mut env: FunctionEnvMut<'_, Context>| {
+    let give_way = |mut env: FunctionEnvMut<'_, Occupant>| {
         let _ = in_kernel(env.data_mut(), |_| Ok(()));
         std::thread::yield_now();
     };
-    let copy = |mut env: FunctionEnvMut<'_, Context>, copy: u32| -> i32 {
+    let copy = |mut env: FunctionEnvMut<'_, Occupant>, copy: u32| -> i32 {
         number(in_kernel(env.data_mut(), |context| process_copy(context, copy)))
     };
     imports.define("pglite", "process_copy", Function::new_typed_with_env(store, env, copy));

@@ -95,6 +95,20 @@ pub(crate) trait FileSystem: Debug + Send + Sync {
     fn read_link(&self, path: &str) -> FsResult<String>;
 }
 
+/// Makes a file, or writes one anew; returns it, open for writing.
+#[allow(dead_code, reason = "for clusters and tools, which xtask-run has none of")]
+pub(crate) fn write_file(
+    files: &dyn FileSystem,
+    path: &str,
+    contents: &[u8],
+) -> FsResult<Arc<dyn File>> {
+    let options =
+        OpenOptions { write: true, create: true, truncate: true, ..OpenOptions::default() };
+    let file = files.open(path, options)?;
+    file.write_all_at(contents, 0)?;
+    Ok(file)
+}
+
 /// An open file or directory. Positions live in the descriptor table, not here.
 pub(crate) trait File: Debug + Send + Sync {
     fn metadata(&self) -> FsResult<Metadata>;

@@ -8,6 +8,8 @@
 //! namespace; and neither leads out of the namespace.
 
 mod devices;
+#[cfg(feature = "tools")]
+mod terminal;
 #[cfg(test)]
 mod tests;
 
@@ -70,6 +72,12 @@ impl Namespace {
         self.mount("/dev", Arc::new(Devices), false)
     }
 
+    /// Adds `/dev/tty`, the terminal of this process.
+    #[cfg(feature = "tools")]
+    pub(crate) fn mount_terminal(&mut self) {
+        self.mount_unseen("/dev/tty", Arc::new(terminal::Terminal::default()), false);
+    }
+
     /// From now on nothing can be written where no mount covers the root.
     pub(crate) fn seal_root(&self) {
         if let Some(root) = self.mounts.last() {
@@ -111,7 +119,7 @@ impl Namespace {
     }
 
     /// The same, without its directories: what is in it is there, but no directory above lists it, and no path
-    /// leads to it through a symlink. `point` is of one name, as the directories above would not be there.
+    /// leads to it through a symlink. The directories above are those that are there otherwise.
     #[allow(dead_code, reason = "for the feature `tools`")]
     pub(crate) fn mount_unseen(&mut self, point: &str, fs: Arc<dyn FileSystem>, read_only: bool) {
         let point = path::components(point).map(str::to_owned).collect();

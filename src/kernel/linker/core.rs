@@ -4,6 +4,8 @@
 //! build puts the addresses of all symbols into an array in the core's memory (a function's address is its slot in
 //! the table), and their names into a custom section, in the same order.
 
+use std::ops::Range;
+
 use wasmer::{AsStoreMut, AsStoreRef, Extern, Function, Global, Instance, Module, Table, Value};
 
 use super::LoadError;
@@ -13,6 +15,10 @@ use crate::kernel::memory::Region;
 const SYMBOLS: &str = "pglite.symbols";
 /// The hash of what side modules are compiled against.
 pub(super) const ABI: &str = "pglite.abi";
+/// The first slot of the table that is not the core's own, as a number of 32 bits.
+const TABLE: &str = "pglite.table";
+/// Has compiled code see slots that were filled from outside.
+const PUBLISH: &str = "pgl_table_publish";
 /// The array of addresses.
 const VALUES: &str = "pgl_symbol_values";
 
@@ -23,6 +29,7 @@ pub(crate) struct Core {
     /// Where in `names` each line begins.
     lines: Vec<u32>,
     pub(super) abi: Box<[u8]>,
+    pub(super) first_free_slot: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +47,14 @@ impl Core {
         let section = |name| module.custom_sections(name).next().ok_or(LoadError::NoInterface);
         let names = section(SYMBOLS)?;
         let abi = section(ABI)?;
+        let first_free_slot = <[u8; 4]>::try_from(&*section(TABLE)?)
+            .map(u32::from_le_bytes)
+            .map_err(|_| LoadError::NoInterface)?;
         let mut lines = vec![0];
         let ends = names.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
         lines.extend(ends.map(|(at, _)| at as u32 + 1));
         lines.pop();
-        Ok(Core { names, lines, abi })
+        Ok(Core { names, lines, abi, first_free_slot })
     }
 
     fn line(&self, index: usize) -> (u8, &[u8]) {
@@ -81,18 +91,25 @@ pub(super) struct CoreInstance {
     pub(super) stack_pointer: Global,
     pub(super) longjmp_tag: Extern,
     values: u32,
+    publish: Function,
+    /// Slots before are in use.
+    next_slot: u32,
 }
 
 impl CoreInstance {
     pub(super) fn of(
         instance: &Instance,
         store: &mut impl AsStoreMut,
+        first_free_slot: u32,
     ) -> Result<CoreInstance, LoadError> {
         let export =
             |name| instance.exports.get_extern(name).cloned().ok_or(LoadError::NoInterface);
         let (Extern::Table(table), Extern::Global(stack_pointer), Extern::Global(values)) =
             (export("__indirect_function_table")?, export("__stack_pointer")?, export(VALUES)?)
         else {
+            return Err(LoadError::NoInterface);
+        };
+        let Extern::Function(publish) = export(PUBLISH)? else {
             return Err(LoadError::NoInterface);
         };
         let Value::I32(values) = values.get(store) else { return Err(LoadError::NoInterface) };
@@ -102,6 +119,8 @@ impl CoreInstance {
             stack_pointer,
             longjmp_tag: export("__c_longjmp")?,
             values: values as u32,
+            publish,
+            next_slot: first_free_slot,
         })
     }
 
@@ -117,7 +136,41 @@ impl CoreInstance {
         }
     }
 
-    pub(super) fn table_size(&self, store: &impl AsStoreRef) -> u32 {
-        self.table.size(store)
+    /// Takes as many slots, the first at a multiple of `align`.
+    pub(super) fn take_slots(
+        &mut self,
+        store: &impl AsStoreRef,
+        count: u32,
+        align: u32,
+    ) -> Result<u32, LoadError> {
+        let first = self.next_slot.next_multiple_of(align);
+        match first.checked_add(count) {
+            Some(end) if end <= self.table.size(store) => {
+                self.next_slot = end;
+                Ok(first)
+            }
+            _ => Err(LoadError::TableFull),
+        }
+    }
+
+    pub(super) fn set_slot(
+        &self,
+        store: &mut impl AsStoreMut,
+        slot: u32,
+        function: Function,
+    ) -> Result<(), LoadError> {
+        let value = Value::FuncRef(Some(function));
+        self.table.set(store, slot, value).map_err(|error| LoadError::Instance(error.to_string()))
+    }
+
+    /// To be called when slots have been filled: the core has a copy of them inside its instance.
+    pub(super) fn publish(
+        &self,
+        store: &mut impl AsStoreMut,
+        slots: Range<u32>,
+    ) -> Result<(), LoadError> {
+        let slots = [Value::I32(slots.start as i32), Value::I32(slots.end as i32)];
+        let done = self.publish.call(store, &slots);
+        done.map(drop).map_err(|error| LoadError::Instance(error.to_string()))
     }
 }

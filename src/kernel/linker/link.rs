@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use wasmer::{AsStoreMut, Engine, Extern, Function, Global, Instance, Module, Value};
+use wasmer::{AsStoreMut, Extern, Function, Global, Instance, Value};
 
 use super::core::{CoreInstance, Kind};
 use super::module::{Export, Import, SideModule, Source};
 use super::{Library, LoadError};
+use crate::kernel::instance::Instances;
 use crate::kernel::memory::Region;
 
 /// As many as `MAX_SIDE_MODULES` in assets/wasix/dl.c.
@@ -93,6 +94,11 @@ impl Linker {
         self.instance = Some(instance.clone());
     }
 
+    /// Whether it has left the instance as it was.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.linked.is_empty() && self.loads.is_empty() && !self.spoiled
+    }
+
     /// What a copy of the process has to load; None if there can be none.
     pub(crate) fn loads(&self) -> Option<&[Load]> {
         (!self.spoiled).then_some(&self.loads)
@@ -110,11 +116,10 @@ impl Linker {
     pub(crate) fn open(
         &mut self,
         library: &Library,
-        engine: &Engine,
-        main: &Module,
+        instances: &Instances,
         path: &str,
     ) -> Result<Found, LoadError> {
-        let module = library.open(engine, main, path)?;
+        let module = library.open(instances, path)?;
         let known = self.linked.iter().position(|linked| Arc::ptr_eq(&linked.module, &module));
         if known.is_none() && self.linked.len() == MAX_MODULES {
             return Err(LoadError::TooMany);
@@ -154,19 +159,15 @@ impl Linker {
     ) -> Result<Initialisers, LoadError> {
         if self.core.is_none() {
             let instance = self.instance.as_ref().ok_or(LoadError::NoInterface)?;
-            self.core = Some(CoreInstance::of(instance, store)?);
+            self.core = Some(CoreInstance::of(instance, store, module.first_free_slot)?);
         }
         // Everything that can fail for a reason of the module's comes before anything changes.
         let resolved = self.resolve(store, region, &module)?;
+        let core = self.core.as_mut().expect("looked up above");
+        let reserved = module.dylink.table_size + INITIALISERS.len() as u32;
+        let table = core.take_slots(store, reserved, module.dylink.table_align)?;
         self.spoiled = true;
         let core = self.core.as_ref().expect("looked up above");
-        let reserved = module.dylink.table_size + INITIALISERS.len() as u32;
-        let padding = (module.dylink.table_align
-            - core.table_size(store) % module.dylink.table_align)
-            % module.dylink.table_align;
-        let grown = core.table.grow(store, padding + reserved, Value::FuncRef(None));
-        let table = grown.map_err(|error| LoadError::Instance(error.to_string()))? + padding;
-
         let externs = resolved.into_iter().zip(&module.imports).map(|(address, import)| {
             match (import, address) {
                 (Import::Memory, _) => core.memory.clone(),
@@ -190,12 +191,11 @@ impl Linker {
         for (place, name) in INITIALISERS.iter().enumerate() {
             if let Ok(function) = instance.exports.get_function(name) {
                 let slot = table + module.dylink.table_size + place as u32;
-                core.table
-                    .set(store, slot, Value::FuncRef(Some(function.clone())))
-                    .map_err(|error| LoadError::Instance(error.to_string()))?;
+                core.set_slot(store, slot, function.clone())?;
                 initialisers[place] = slot;
             }
         }
+        core.publish(store, table..table + reserved)?;
         self.loads.push(Load::Module {
             path: module.path.clone(),
             identity: module.identity,
@@ -318,11 +318,10 @@ impl Linker {
             return Ok(*slot);
         }
         let function = linked.instance.exports.get_function(name).map_err(|_| undefined())?.clone();
-        let core = self.core.as_ref().expect("there is a linked module");
-        let slot = core
-            .table
-            .grow(store, 1, Value::FuncRef(Some(function)))
-            .map_err(|error| LoadError::Instance(error.to_string()))?;
+        let core = self.core.as_mut().expect("there is a linked module");
+        let slot = core.take_slots(store, 1, 1)?;
+        core.set_slot(store, slot, function)?;
+        core.publish(store, slot..slot + 1)?;
         self.linked[index].slots.insert(name.to_owned(), slot);
         self.loads.push(Load::Slot { module: index, name: name.to_owned() });
         Ok(slot)
@@ -333,14 +332,13 @@ impl Linker {
         &mut self,
         store: &mut impl AsStoreMut,
         library: &Library,
-        engine: &Engine,
-        main: &Module,
+        instances: &Instances,
         region: &Region,
     ) -> Result<(), LoadError> {
         for load in std::mem::take(&mut self.inherited) {
             match load {
                 Load::Module { path, identity, memory } => {
-                    let module = library.open(engine, main, &path)?;
+                    let module = library.open(instances, &path)?;
                     if module.identity != identity {
                         return Err(LoadError::Replay(format!("{path} is another")));
                     }

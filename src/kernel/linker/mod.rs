@@ -28,6 +28,7 @@ pub(crate) use self::link::{Linker, Load};
 pub(crate) use self::module::SideModule;
 
 use self::core::Core;
+use super::instance::Instances;
 
 /// Where PostgreSQL looks for modules (`$libdir`).
 pub(crate) const MODULES_DIR: &str = "/pglite/lib/postgresql";
@@ -59,6 +60,7 @@ pub(crate) enum LoadError {
     Replay(String),
     UndefinedSymbol(String),
     TooMany,
+    TableFull,
 }
 
 impl fmt::Display for LoadError {
@@ -89,6 +91,9 @@ impl fmt::Display for LoadError {
             }
             LoadError::UndefinedSymbol(name) => write!(f, "undefined symbol: {name}"),
             LoadError::TooMany => f.write_str("too many modules"),
+            LoadError::TableFull => {
+                f.write_str("the modules that are loaded already have all slots for functions")
+            }
         }
     }
 }
@@ -147,20 +152,15 @@ impl Library {
     }
 
     /// The module at a path of the guest's tree, loaded if it is not yet.
-    fn open(
-        &self,
-        engine: &Engine,
-        main: &Module,
-        path: &str,
-    ) -> Result<Arc<SideModule>, LoadError> {
+    fn open(&self, instances: &Instances, path: &str) -> Result<Arc<SideModule>, LoadError> {
         let artifact = module_name(path).and_then(|name| self.artifacts.get(name));
         let artifact = artifact.ok_or(LoadError::Unknown)?;
         let mut loaded = artifact.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(module) = &*loaded {
             return Ok(module.clone());
         }
-        let core = self.core(main)?;
-        let module = (artifact.loader)(engine).map_err(LoadError::Unusable)?;
+        let core = self.core(instances.module())?;
+        let module = (artifact.loader)(instances.engine()).map_err(LoadError::Unusable)?;
         let module = Arc::new(SideModule::of(path, artifact.identity, module, core)?);
         *loaded = Some(module.clone());
         Ok(module)

@@ -19,6 +19,8 @@ pub(crate) struct SideModule {
     /// In the module's order.
     pub(super) imports: Vec<Import>,
     exports: HashMap<String, Export>,
+    /// Of the core's table.
+    pub(super) first_free_slot: u32,
 }
 
 /// What an import is given.
@@ -89,7 +91,15 @@ impl SideModule {
         if !unresolved.is_empty() {
             return Err(LoadError::Unresolved(unresolved));
         }
-        Ok(SideModule { path: path.to_owned(), identity, module, dylink, imports, exports })
+        Ok(SideModule {
+            path: path.to_owned(),
+            identity,
+            module,
+            dylink,
+            imports,
+            exports,
+            first_free_slot: core.first_free_slot,
+        })
     }
 
     pub(super) fn export(&self, name: &str) -> Option<Export> {

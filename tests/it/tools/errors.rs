@@ -131,4 +131,9 @@ fn paths_that_cannot_be_used_are_named() {
     assert!(error.to_string().contains("missing"), "{error}");
     let error = db.restore().from_path(&missing).unwrap_err();
     assert!(error.to_string().contains("missing"), "{error}");
+    // A directory, but of something else.
+    let error = db.restore().from_path(dir.path()).unwrap_err();
+    let Error::Tool(ToolError::Path { path, source }) = &error else { panic!("{error:?}") };
+    assert_eq!(path, dir.path());
+    assert!(source.to_string().contains("no dump is in the directory"), "{source}");
 }

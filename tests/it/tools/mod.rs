@@ -1,5 +1,6 @@
 //! The front-end tools: dumps, restores, and programs with any arguments.
 
+mod cancel;
 mod errors;
 mod formats;
 mod options;

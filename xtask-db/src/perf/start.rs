@@ -45,6 +45,7 @@ pub(super) fn measure(setup: &Setup) -> Result<Vec<Row>> {
 
     rows.extend(in_process(setup)?);
     rows.extend(forks(setup)?);
+    rows.push(first_use(setup)?);
     rows.extend(persistent(setup)?);
     Ok(rows)
 }
@@ -100,6 +101,33 @@ fn in_process(setup: &Setup) -> Result<Vec<Row>> {
             .native_time(median(&mut native_closes)),
     );
     Ok(rows)
+}
+
+/// The first statement of a session that needs a module, which other sessions have used before.
+fn first_use(setup: &Setup) -> Result<Row> {
+    const CREATE: &str = "CREATE EXTENSION hstore";
+    const USE: &str = "SELECT 'a=>1'::hstore -> 'a'";
+    let mut db = builder(setup).open()?;
+    db.exec(CREATE)?;
+    let (server, mut client) = setup.native_in_memory.start(TEMPORARY)?;
+    client.simple(CREATE)?;
+    let (mut ours, mut native) = (Vec::new(), Vec::new());
+    for _ in 0..setup.repeats(IN_PROCESS) {
+        let mut session = db.connect()?;
+        session.exec("SELECT 1")?;
+        ours.push(timed(|| Ok(session.exec(USE)?))?.0);
+        session.close()?;
+        let mut client = server.connect()?;
+        client.simple("SELECT 1")?;
+        native.push(timed(|| client.simple(USE))?.0);
+        client.close()?;
+    }
+    client.close()?;
+    server.stop()?;
+    let name = "first use of hstore in a session";
+    Ok(Row::millis(GROUP, name, median(&mut ours))
+        .native_time(median(&mut native))
+        .target("<= 3 ms"))
 }
 
 /// Copies of a database that has been migrated and has data.

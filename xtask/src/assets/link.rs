@@ -2,8 +2,9 @@
 
 use anyhow::{Context as _, Result, bail};
 
+use super::chroot::quote;
 use super::compile::{LIBPQ, OBJECTS, modules};
-use super::{Build, Key, flags, hash, symbols, wasm};
+use super::{Build, Key, flags, hash, rewrite, symbols, wasm};
 use crate::paths::WORK;
 use crate::process::Log;
 
@@ -20,7 +21,16 @@ const REQUIRED_EXPORTS: &[&str] = &[
     "pgl_unpark",
     "pgl_main",
     "pgl_symbol_values",
+    "pgl_table_publish",
 ];
+
+/// Slots of the table for side modules. All extensions together need 2,300; each takes 40 bytes of every instance.
+const FREE_SLOTS: u32 = 8192;
+
+/// The custom section with the first of them, as a number of 32 bits.
+const TABLE_SECTION: &str = "pglite.table";
+
+const TABLE: &str = include_str!("table.wat");
 
 /// The only modules that the kernel provides.
 const IMPORT_MODULES: &[&str] = &["pglite", "wasi_snapshot_preview1", "wasix_32v1"];
@@ -30,7 +40,8 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
         .text("compile", &super::compile::key(build)?.finish())
         .text("shim", &super::shim::key(build)?.finish())
         .text("icu", &super::libraries::icu::key(build)?.finish())
-        .text("script", &script()))
+        .text("script", &script())
+        .text("slots", &FREE_SLOTS.to_string()))
 }
 
 pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
@@ -38,6 +49,8 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
     log.run(&mut build.chroot().script(&script()))?;
     let bytes = hash::read(&build.paths.work("link/postgres.wasm"))?;
     check("postgres.wasm", &bytes, REQUIRED_EXPORTS)?;
+    let (bytes, first_free) = rewrite::with_fixed_table(&bytes, FREE_SLOTS)?;
+    let bytes = wasm::with_custom_section(&bytes, TABLE_SECTION, &first_free.to_le_bytes());
     let bytes = symbols::describe(build, &bytes)?;
     hash::write_file(&build.paths.out("postgres.wasm"), &bytes)?;
     hash::copy(
@@ -98,9 +111,13 @@ fn script() -> String {
         cd {WORK}/link
         wasm-as --all-features {WORK}/wasix/longjmp/longjmp.wat -o longjmp.wasm
         wasm-merge --all-features -g linked.wasm main longjmp.wasm env -o merged.wasm
-        wasm-opt --all-features -g {opt} merged.wasm -o postgres.debug.wasm
+        wasm-opt --all-features -g {opt} merged.wasm -o optimized.wasm
+        printf %s {table} > table.wat
+        wasm-as --all-features table.wat -o table.wasm
+        wasm-merge --all-features -g optimized.wasm main table.wasm table -o postgres.debug.wasm
         wasm-opt --all-features {strip} postgres.debug.wasm -o postgres.wasm",
         symbols = symbols::script(),
+        table = quote(TABLE),
         cc = flags::CC,
         optimize = flags::OPTIMIZE,
         link = flags::LINK.join(" "),

@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result, bail};
 use super::wasm::{Reader, leb128};
 
 const CUSTOM: u8 = 0;
+const TABLE: u8 = 4;
 const START: u8 = 8;
 
 /// Functions that wasm-ld makes: fills `.bss` with zeros; adds the bases to globals that hold addresses; calls both.
@@ -44,6 +45,32 @@ pub(crate) fn without_zeroing(module: &[u8]) -> Result<Vec<u8>> {
         }
     }
     Ok(out)
+}
+
+/// The module with `free` more slots in its one table, which cannot grow any more; and the first of these slots.
+pub(crate) fn with_fixed_table(module: &[u8], free: u32) -> Result<(Vec<u8>, u32)> {
+    const FUNCREF: u8 = 0x70;
+    const HAS_MAXIMUM: u8 = 1;
+    let mut out = module[..8].to_vec();
+    let mut first_free = None;
+    for section in sections(module)? {
+        if section.id != TABLE {
+            out.extend(section.whole);
+            continue;
+        }
+        let mut reader = Reader { rest: section.body };
+        if reader.number()? != 1 || reader.byte()? != FUNCREF || reader.byte()? > HAS_MAXIMUM {
+            bail!("it has another table than the one of functions");
+        }
+        let slots = u32::try_from(reader.number()?).context("a table of that size")?;
+        first_free = Some(slots);
+        let size = leb128((slots + free) as usize);
+        let body = [&[1, FUNCREF, HAS_MAXIMUM], &size[..], &size[..]].concat();
+        out.push(TABLE);
+        out.extend(leb128(body.len()));
+        out.extend(body);
+    }
+    Ok((out, first_free.context("it has no table")?))
 }
 
 /// The name of the first section, if it is a custom one.
@@ -147,6 +174,21 @@ mod tests {
         let error = without_zeroing(&with_start(["main", "f"])).expect_err("unknown").to_string();
         assert!(error.contains("main"), "{error}");
         assert!(without_zeroing(b"\0asm").is_err());
+    }
+
+    #[test]
+    fn a_table_gets_a_fixed_size() {
+        for (limits, slots) in [(&b"\0\x03"[..], 3), (b"\x01\x05\x05", 5)] {
+            let section = [b"\x04", &[2 + limits.len() as u8, 1, 0x70][..], limits].concat();
+            let module = [b"\0asm\x01\0\0\0", &section[..], b"\x05\x03\x01\0\x01"].concat();
+            let (fixed, first_free) = with_fixed_table(&module, 200).expect("it has a table");
+            assert_eq!(first_free, slots);
+            let sections = sections(&fixed).expect("parses");
+            let size = leb128(slots as usize + 200);
+            assert_eq!(sections[0].body, [&[1, 0x70, 1], &size[..], &size[..]].concat());
+            assert_eq!(sections[1].body, b"\x01\0\x01");
+        }
+        assert!(with_fixed_table(b"\0asm\x01\0\0\0", 1).is_err());
     }
 
     #[test]

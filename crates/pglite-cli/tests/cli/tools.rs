@@ -1,15 +1,14 @@
 //! `pglite psql`, `dump`, `restore` and `upgrade`, and `pglite-dump`.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::harness::{Dir, Server, assert_one_line, outcome, pglite};
 
 fn fill(path: &str) {
-    let made = outcome(&["restore", "--path", path, "--list"]);
-    // It lists nothing, as there is nothing to read; but the database is there now.
-    assert_ne!(made.status, Some(0));
+    pglite_oxide::Pglite::open(path).unwrap().close().unwrap();
     let sql = "CREATE TABLE planet AS SELECT 'Earth' AS name; CREATE ROLE reader; \
                GRANT SELECT ON planet TO reader";
     let filled = outcome(&["psql", "--path", path, "-X", "-q", "-c", sql]);
@@ -27,6 +26,44 @@ fn a_directory_is_dumped_and_restored() {
     assert_eq!((restored.status, restored.stderr.as_str()), (Some(0), ""));
     let read = outcome(&["psql", "--path", &copy, "-XAt", "-c", "TABLE planet"]);
     assert_eq!((read.status, read.stdout.as_str()), (Some(0), "Earth\n"));
+}
+
+/// Nothing of it is there, so that it can be tried again.
+#[test]
+fn a_restore_that_fails_leaves_no_directory() {
+    let dir = Dir::new();
+    let (db, file) = (dir.at("db"), dir.at("db.dump"));
+    fill(&db);
+    let dumped = outcome(&["dump", "--path", &db, "-Fc", "-f", &file]);
+    assert_eq!(dumped.status, Some(0), "{}", dumped.stderr);
+    let damaged = dir.file("damaged", "no archive");
+    let (missing, empty) = (dir.at("missing"), dir.at("empty"));
+    fs::create_dir(&empty).unwrap();
+    // A role that the dump names is not there, so that all of it is an error in one transaction.
+    let cases: [(&str, &[&str]); 4] = [
+        (&missing, &[&damaged]),
+        (&empty, &[&damaged]),
+        (&missing, &[&dir.at("nothing")]),
+        (&missing, &["--single-transaction", &file]),
+    ];
+    for (path, arguments) in cases {
+        let restored = outcome(&[&["restore", "--path", path][..], arguments].concat());
+        assert_eq!(restored.status, Some(1), "{restored:?}");
+        assert!(restored.stderr.contains("is as it was before"), "{}", restored.stderr);
+    }
+    assert!(!Path::new(&missing).exists());
+    assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
+    // Without that it goes on after an error, as natively: what could be restored is there.
+    let restored = outcome(&["restore", "--path", &missing, &file]);
+    assert_eq!(restored.status, Some(1));
+    assert!(restored.stderr.contains("errors ignored on restore: 1"), "{}", restored.stderr);
+    let read = outcome(&["psql", "--path", &missing, "-XAt", "-c", "TABLE planet"]);
+    assert_eq!((read.status, read.stdout.as_str()), (Some(0), "Earth\n"));
+    // What was there before is never removed.
+    let restored = outcome(&["restore", "--path", &missing, "-1", &file]);
+    assert_eq!(restored.status, Some(1));
+    assert!(!restored.stderr.contains("is as it was before"), "{}", restored.stderr);
+    assert!(Path::new(&missing).exists());
 }
 
 #[test]
@@ -114,4 +151,36 @@ fn an_upgrade_makes_a_new_directory() {
     assert!(again.stderr.contains("is there already"), "{}", again.stderr);
     let read = outcome(&["psql", "--path", &old, "-XAt", "-c", "TABLE planet"]);
     assert_eq!(read.stdout, "Earth\n");
+}
+
+/// On a terminal, of which `script` makes one. It had been shown: the tools cannot switch the echo off themselves.
+#[test]
+fn a_typed_password_is_not_shown() {
+    let dir = Dir::new();
+    let file = dir.file("password", "s3cret-word");
+    let server = Server::start(&["--password-file", &file]);
+    let psql =
+        format!("{} psql '{}' -XAt -c 'SELECT 6 * 7'", env!("CARGO_BIN_EXE_pglite"), server.url);
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--flush", "--command", &psql, "/dev/null"]);
+    for name in ["PGPASSWORD", "PGPASSFILE", "PGSERVICE"] {
+        script.env_remove(name);
+    }
+    // Where no file has the password.
+    script.env("HOME", dir.at("")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = script.spawn().unwrap();
+    let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut shown = Vec::new();
+    let mut byte = [0];
+    while !shown.ends_with(b"Password for user postgres: ") {
+        assert_eq!(screen.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&shown));
+        shown.push(byte[0]);
+    }
+    keyboard.write_all(b"s3cret-word\n").unwrap();
+    screen.read_to_end(&mut shown).unwrap();
+    let status = child.wait().unwrap();
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(status.success(), "{shown}");
+    assert!(!shown.contains("s3cret"), "{shown}");
+    assert!(shown.ends_with("postgres: \r\n42\r\n"), "{shown:?}");
 }

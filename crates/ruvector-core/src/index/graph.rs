@@ -1,0 +1,448 @@
+//! A graph in memory.
+//!
+//! For each element and layer there is a list: one place that says how many links there are, then places for as many as
+//! there may be. Next to each link is its distance; its highest bit says whether the heuristic takes it, if the list is
+//! marked. Marked lists are in order of distance.
+
+use alloc::vec::Vec;
+
+use super::{Metric, Vectors};
+use crate::error::{Error, Result};
+use crate::hnsw::{
+    Candidate, ElementId, EntryPoint, Kept, LinkStore, Options, Plan, Store, Visit,
+    keep_incrementally,
+};
+use crate::kernels::{self, Kernels};
+
+/// The highest layer that an element can have.
+pub(super) const MAX_LEVEL: u8 = 30;
+/// In place of the level of a vector that is not an element of the graph, because it equals another one.
+pub(super) const NO_NODE: u8 = u8::MAX;
+/// In the place of the count: the list is in order and has marks.
+const MARKED: u32 = 1 << 31;
+/// In the place of a link: the heuristic takes it.
+const NEARER: u32 = 1 << 31;
+/// Links that there can be in a list, and one more.
+const MAX_LINKS: usize = 201;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Links {
+    pub(super) options: Options,
+    pub(super) levels: Vec<u8>,
+    /// The first place of each element.
+    starts: Vec<usize>,
+    pub(super) places: Vec<u32>,
+    distances: Vec<f32>,
+    /// How many vectors that stand at an element are not removed.
+    pub(super) live: Vec<u32>,
+    pub(super) entry: Option<u32>,
+}
+
+impl Links {
+    pub(super) fn new(options: Options) -> Self {
+        Self {
+            options,
+            levels: Vec::new(),
+            starts: Vec::new(),
+            places: Vec::new(),
+            distances: Vec::new(),
+            live: Vec::new(),
+            entry: None,
+        }
+    }
+
+    /// Where the list of an element on a layer is, if it is on that layer.
+    #[inline]
+    fn list(&self, element: u32, layer: u8) -> Option<usize> {
+        let level = *self.levels.get(element as usize)?;
+        if layer > level || level == NO_NODE {
+            return None;
+        }
+        let start = *self.starts.get(element as usize)?;
+        let m = usize::from(self.options.m);
+        Some(if layer == 0 {
+            start
+        } else {
+            start + (2 * m + 1) + (usize::from(layer) - 1) * (m + 1)
+        })
+    }
+
+    /// Places of an element with a level.
+    fn size(&self, level: u8) -> usize {
+        let m = usize::from(self.options.m);
+        if level == NO_NODE { 0 } else { (2 * m + 1) + usize::from(level) * (m + 1) }
+    }
+
+    fn count(&self, list: usize) -> usize {
+        (self.places[list] & !MARKED) as usize
+    }
+
+    /// The links of an element on a layer.
+    #[inline]
+    pub(super) fn ids(&self, element: u32, layer: u8) -> impl Iterator<Item = u32> {
+        let links = self
+            .list(element, layer)
+            .map_or(&[][..], |list| &self.places[list + 1..][..self.count(list)]);
+        links.iter().map(|&link| link & !NEARER)
+    }
+
+    /// Adds an element without links; with [`NO_NODE`] one that is not in the graph.
+    pub(super) fn add(&mut self, level: u8) -> Result<()> {
+        let size = self.size(level);
+        self.levels.try_reserve(1)?;
+        self.starts.try_reserve(1)?;
+        self.live.try_reserve(1)?;
+        self.places.try_reserve(size)?;
+        self.distances.try_reserve(size)?;
+        self.levels.push(level);
+        self.starts.push(self.places.len());
+        self.live.push(u32::from(level != NO_NODE));
+        self.places.resize(self.places.len() + size, 0);
+        self.distances.resize(self.distances.len() + size, 0.0);
+        Ok(())
+    }
+
+    /// Sets all links of an element.
+    pub(super) fn set(&mut self, element: u32, plan: &Plan) {
+        for (layer, links) in (0u8..).zip(&plan.links) {
+            let Some(list) = self.list(element, layer) else { continue };
+            let count = links.len().min(self.options.max_links(layer));
+            self.places[list] = count as u32;
+            for (place, link) in (list + 1..).zip(&links[..count]) {
+                self.places[place] = link.id.0 as u32;
+                self.distances[place] = link.distance;
+            }
+        }
+    }
+
+    /// Takes all links of an element away.
+    pub(super) fn clear(&mut self, element: u32) {
+        let level = self.levels.get(element as usize).copied().filter(|&level| level != NO_NODE);
+        for layer in 0..=level.unwrap_or(0) {
+            if let Some(list) = self.list(element, layer) {
+                self.places[list] = 0;
+            }
+        }
+    }
+
+    /// The parts as they were stored, checked, with the distances computed again.
+    pub(super) fn from_parts(
+        options: Options,
+        levels: Vec<u8>,
+        places: Vec<u32>,
+        entry: Option<u32>,
+        vectors: &Vectors,
+    ) -> Result<Self> {
+        let corrupt = |what| Error::Corrupt { what };
+        let count = levels.len();
+        let mut links = Self { levels, places, entry, ..Self::new(options) };
+        links.starts.try_reserve_exact(count)?;
+        links.live.try_reserve_exact(count)?;
+        links.live.resize(count, 0);
+        links.distances.try_reserve_exact(links.places.len())?;
+        links.distances.resize(links.places.len(), 0.0);
+        let mut start = 0usize;
+        for &level in &links.levels {
+            if level > MAX_LEVEL && level != NO_NODE {
+                return Err(corrupt("an element is on a layer that there cannot be"));
+            }
+            links.starts.push(start);
+            start += links.size(level);
+        }
+        if start != links.places.len() {
+            return Err(corrupt("it has not as many links as its elements have"));
+        }
+        for element in 0..count as u32 {
+            let level = links.levels[element as usize];
+            if level == NO_NODE {
+                continue;
+            }
+            for layer in 0..=level {
+                let Some(list) = links.list(element, layer) else { continue };
+                let links_here = links.count(list);
+                if links_here > options.max_links(layer) {
+                    return Err(corrupt("an element has more links than it can have"));
+                }
+                let own = vectors.get(element).ok_or(corrupt("an element has no vector"))?;
+                for place in list + 1..=list + links_here {
+                    let link = links.places[place] & !NEARER;
+                    if link == element || links.list(link, layer).is_none() {
+                        return Err(corrupt("a link leads nowhere"));
+                    }
+                    let other = vectors.get(link).ok_or(corrupt("a link leads nowhere"))?;
+                    links.distances[place] = order(vectors, own, other);
+                }
+                let marked = links.places[list] & MARKED != 0;
+                let distances = &links.distances[list + 1..][..links_here];
+                if marked && !distances.is_sorted() {
+                    return Err(corrupt("links are not in order"));
+                }
+            }
+        }
+        if let Some(entry) = links.entry {
+            let level = links.levels.get(entry as usize).copied().filter(|&level| level != NO_NODE);
+            let highest = links.levels.iter().filter(|&&level| level != NO_NODE).max().copied();
+            if level.is_none() || (level != highest && !links.is_cleared_above(level)) {
+                return Err(corrupt("searches cannot begin"));
+            }
+        } else if links.levels.iter().any(|&level| level != NO_NODE) && links.any_linked() {
+            return Err(corrupt("searches cannot begin"));
+        }
+        Ok(links)
+    }
+
+    /// Are all elements on higher layers than `level` without links, as those are that were removed?
+    fn is_cleared_above(&self, level: Option<u8>) -> bool {
+        let Some(level) = level else { return false };
+        let higher = (0u32..).zip(&self.levels).filter(|&(_, &l)| l != NO_NODE && l > level);
+        higher.map(|(element, _)| element).all(|element| self.ids(element, 0).next().is_none())
+    }
+
+    fn any_linked(&self) -> bool {
+        (0..self.levels.len() as u32).any(|element| self.ids(element, 0).next().is_some())
+    }
+}
+
+/// The order of two vectors, where what is not a number counts as infinite, as in a [`Candidate`].
+#[inline]
+fn order(vectors: &Vectors, a: &[f32], b: &[f32]) -> f32 {
+    let order = vectors.order(a, b);
+    if order.is_nan() { f32::INFINITY } else { order }
+}
+
+/// To search.
+pub(super) struct Reader<'a> {
+    vectors: &'a Vectors,
+    metric: Metric,
+    kernels: &'static Kernels,
+    links: &'a Links,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(vectors: &'a Vectors, links: &'a Links) -> Self {
+        Self { vectors, metric: vectors.metric(), kernels: kernels::detect(), links }
+    }
+}
+
+fn entry_point(links: &Links) -> Option<EntryPoint> {
+    let entry = links.entry?;
+    let level = *links.levels.get(entry as usize)?;
+    Some(EntryPoint { id: ElementId(u64::from(entry)), level })
+}
+
+/// Numbers of elements fit into 32 bits: others come from nowhere.
+fn number(element: ElementId) -> u32 {
+    u32::try_from(element.0).unwrap_or(u32::MAX)
+}
+
+impl<'a> Store for Reader<'a> {
+    type Vector = &'a [f32];
+    type Error = Error;
+
+    fn entry_point(&mut self) -> Result<Option<EntryPoint>> {
+        Ok(entry_point(self.links))
+    }
+
+    fn links(&mut self, element: ElementId, layer: u8, into: &mut Vec<ElementId>) -> Result<()> {
+        into.try_reserve(self.links.options.max_links(layer))?;
+        into.extend(self.links.ids(number(element), layer).map(|id| ElementId(u64::from(id))));
+        Ok(())
+    }
+
+    #[inline]
+    fn visit(&mut self, query: &&'a [f32], element: ElementId, _: u8) -> Result<Option<Visit>> {
+        let element = number(element);
+        let Some(vector) = self.vectors.get(element) else { return Ok(None) };
+        let distance = self.metric.order(self.kernels, query, vector);
+        let live = self.links.live.get(element as usize).is_some_and(|&live| live > 0);
+        Ok(Some(Visit { distance, live }))
+    }
+
+    #[inline]
+    fn prefetch(&mut self, element: ElementId) {
+        self.vectors.prefetch(number(element));
+    }
+
+    fn id_bound(&self) -> Option<u64> {
+        Some(self.links.levels.len() as u64)
+    }
+}
+
+/// To build.
+pub(super) struct Writer<'a> {
+    pub(super) vectors: &'a Vectors,
+    pub(super) links: &'a mut Links,
+}
+
+impl<'a> Store for Writer<'a> {
+    type Vector = &'a [f32];
+    type Error = Error;
+
+    fn entry_point(&mut self) -> Result<Option<EntryPoint>> {
+        Ok(entry_point(self.links))
+    }
+
+    fn links(&mut self, element: ElementId, layer: u8, into: &mut Vec<ElementId>) -> Result<()> {
+        Reader::new(self.vectors, self.links).links(element, layer, into)
+    }
+
+    #[inline]
+    fn visit(&mut self, query: &&'a [f32], element: ElementId, layer: u8) -> Result<Option<Visit>> {
+        let element = number(element);
+        let Some(vector) = self.vectors.get(element) else { return Ok(None) };
+        let _ = layer;
+        let distance = self.vectors.order(query, vector);
+        let live = self.links.live.get(element as usize).is_some_and(|&live| live > 0);
+        Ok(Some(Visit { distance, live }))
+    }
+
+    #[inline]
+    fn prefetch(&mut self, element: ElementId) {
+        self.vectors.prefetch(number(element));
+    }
+
+    fn id_bound(&self) -> Option<u64> {
+        Some(self.links.levels.len() as u64)
+    }
+}
+
+impl LinkStore for Writer<'_> {
+    fn load(&mut self, element: ElementId) -> Result<Option<Self::Vector>> {
+        Ok(self.vectors.get(number(element)))
+    }
+
+    fn distance(&mut self, a: &Self::Vector, b: &Self::Vector) -> Result<f32> {
+        Ok(order(self.vectors, a, b))
+    }
+
+    fn replace_link(
+        &mut self,
+        element: ElementId,
+        layer: u8,
+        dropped: Option<ElementId>,
+        added: ElementId,
+    ) -> Result<()> {
+        let (element, added) = (number(element), number(added));
+        let (Some(own), Some(other)) = (self.vectors.get(element), self.vectors.get(added)) else {
+            return Ok(());
+        };
+        let distance = order(self.vectors, own, other);
+        let Some(list) = self.links.list(element, layer) else { return Ok(()) };
+        let count = self.links.count(list);
+        if self.links.ids(element, layer).any(|link| link == added) {
+            return Ok(());
+        }
+        let place = match dropped {
+            None if count < self.links.options.max_links(layer) => {
+                self.links.places[list] = (count + 1) as u32;
+                list + 1 + count
+            }
+            None => return Ok(()),
+            Some(dropped) => {
+                let dropped = number(dropped);
+                let Some(at) = self.links.ids(element, layer).position(|link| link == dropped)
+                else {
+                    return Ok(());
+                };
+                // Neither in order nor marked any more.
+                self.links.places[list] = count as u32;
+                list + 1 + at
+            }
+        };
+        self.links.places[place] = added;
+        self.links.distances[place] = distance;
+        Ok(())
+    }
+
+    fn link_back(
+        &mut self,
+        candidate: Candidate,
+        layer: u8,
+        added: ElementId,
+        vector: &Self::Vector,
+        options: Options,
+    ) -> Result<()> {
+        let element = number(candidate.id);
+        let Some(list) = self.links.list(element, layer) else { return Ok(()) };
+        let count = self.links.count(list);
+        if count < options.max_links(layer) {
+            return self.replace_link(candidate.id, layer, None, added);
+        }
+        if self.links.ids(element, layer).any(|link| link == number(added)) {
+            return Ok(());
+        }
+        let dead = |&link: &u32| self.links.live.get(link as usize).is_none_or(|&live| live == 0);
+        let dead = self.links.ids(element, layer).find(dead);
+        if let Some(dead) = dead {
+            let dead = Some(ElementId(u64::from(dead)));
+            return self.replace_link(candidate.id, layer, dead, added);
+        }
+        if self.links.places[list] & MARKED == 0 {
+            self.mark(list, count);
+        }
+
+        let vectors = self.vectors;
+        let places = &mut self.links.places[list + 1..][..count];
+        let distances = &mut self.links.distances[list + 1..][..count];
+        let mut marks = [(0f32, false); MAX_LINKS];
+        for (mark, (&place, &distance)) in marks.iter_mut().zip(places.iter().zip(&*distances)) {
+            *mark = (distance, place & NEARER != 0);
+        }
+        let vector_at = |at: usize| match places.get(at) {
+            Some(place) => vectors.get(place & !NEARER).unwrap_or_default(),
+            None => vector,
+        };
+        let between = |a: usize, b: usize| Ok(order(vectors, vector_at(a), vector_at(b)));
+        let (kept, nearer) =
+            keep_incrementally::<Error>(&mut marks[..count], candidate.distance, between)?;
+        for (place, mark) in places.iter_mut().zip(&marks) {
+            *place = *place & !NEARER | if mark.1 { NEARER } else { 0 };
+        }
+        if let Kept::Instead(dropped) = kept {
+            let place = distances.partition_point(|&distance| distance <= candidate.distance);
+            let link = number(added) | if nearer { NEARER } else { 0 };
+            // What is between the place that becomes free and that where it belongs moves by one.
+            let place = if place > dropped {
+                places[dropped..place].rotate_left(1);
+                distances[dropped..place].rotate_left(1);
+                place - 1
+            } else {
+                places[place..=dropped].rotate_right(1);
+                distances[place..=dropped].rotate_right(1);
+                place
+            };
+            places[place] = link;
+            distances[place] = candidate.distance;
+        }
+        Ok(())
+    }
+}
+
+impl Writer<'_> {
+    /// Puts a list in order, and marks what the heuristic takes.
+    fn mark(&mut self, list: usize, count: usize) {
+        let places = &mut self.links.places[list + 1..][..count];
+        let distances = &mut self.links.distances[list + 1..][..count];
+        let mut links = [(0f32, 0u32); MAX_LINKS];
+        let links = &mut links[..count];
+        for (link, (&place, &distance)) in links.iter_mut().zip(places.iter().zip(&*distances)) {
+            *link = (distance, place & !NEARER);
+        }
+        links.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        for at in 0..count {
+            let (distance, id) = links[at];
+            let vector = self.vectors.get(id).unwrap_or_default();
+            let nearer = (0..at).all(|other| {
+                places[other] & NEARER == 0
+                    || order(
+                        self.vectors,
+                        vector,
+                        self.vectors.get(links[other].1).unwrap_or_default(),
+                    ) > distance
+            });
+            places[at] = id | if nearer { NEARER } else { 0 };
+            distances[at] = distance;
+        }
+        self.links.places[list] = count as u32 | MARKED;
+    }
+}

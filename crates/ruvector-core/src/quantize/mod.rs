@@ -1,0 +1,14 @@
+//! Codes that stand for vectors in fewer bytes, and distances between them.
+//!
+//! | code | bytes per dimension | distances |
+//! |---|---|---|
+//! | [`Sq8`] | 1 | approximate, from integers |
+//! | [`RaBitQ`] | 1/8, and 12 per vector | estimates with a bound of their error |
+//! | [`crate::ops::binary_quantize`] | 1/8 | Hamming distance of signs |
+
+mod rabitq;
+mod rotation;
+mod sq8;
+
+pub use rabitq::{Estimate, RaBitQ, RaBitQCode, RaBitQCodeRef, RaBitQQuery};
+pub use sq8::{Sq8, Sq8Code, Sq8CodeRef};

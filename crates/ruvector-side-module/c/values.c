@@ -1,0 +1,112 @@
+/*
+ * Memory, errors, and values on their way between PostgreSQL and Rust.
+ */
+#include "ruvector.h"
+
+#include "utils/memutils.h"
+#include "varatt.h"
+
+PG_MODULE_MAGIC;
+
+extern void *ruvector_allocate(size_t size);
+extern void *ruvector_reallocate(void *memory, size_t size);
+extern void ruvector_free(void *memory);
+
+/*
+ * What is larger would be an error, and an error here would leave Rust by longjmp.
+ */
+void *
+ruvector_allocate(size_t size)
+{
+	if (size > MaxAllocSize)
+		return NULL;
+	return palloc_extended(size, MCXT_ALLOC_NO_OOM);
+}
+
+void *
+ruvector_reallocate(void *memory, size_t size)
+{
+	if (size > MaxAllocSize)
+		return NULL;
+	return repalloc_extended(memory, size, MCXT_ALLOC_NO_OOM);
+}
+
+void
+ruvector_free(void *memory)
+{
+	pfree(memory);
+}
+
+/*
+ * Rust's messages are in UTF-8, and pgvector's to the letter.
+ */
+void
+RaiseFailure(const Failure *failure)
+{
+	const char *s = failure->sqlstate;
+
+	if (failure->message == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+
+	ereport(ERROR,
+			(errcode(MAKE_SQLSTATE(s[0], s[1], s[2], s[3], s[4])),
+			 errmsg_internal("%s", failure->message),
+			 failure->detail ? errdetail_internal("%s", failure->detail) : 0));
+}
+
+/*
+ * A value of an argument, whose parts stay where they are. Corrupt data must not make Rust read beyond them.
+ */
+View
+ArgumentView(FunctionCallInfo fcinfo, int argument, Kind kind)
+{
+	struct varlena *datum = PG_DETOAST_DATUM(PG_GETARG_DATUM(argument));
+	Size		size = VARSIZE(datum);
+	View		view = {.kind = kind};
+	Size		needed;
+
+	if (kind == KIND_SPARSEVEC)
+	{
+		SparseDatum *sparse = (SparseDatum *) datum;
+
+		needed = offsetof(SparseDatum, indices);
+		if (size >= needed)
+		{
+			view.dimensions = sparse->dimensions;
+			view.elements = sparse->elements;
+			view.indices = sparse->indices;
+			view.values = sparse->indices + Min(sparse->elements, size / sizeof(uint32));
+			needed += Min((uint64) sparse->elements * 8, MaxAllocSize);
+		}
+	}
+	else
+	{
+		DenseDatum *dense = (DenseDatum *) datum;
+
+		needed = offsetof(DenseDatum, values);
+		if (size >= needed)
+		{
+			view.dimensions = dense->dimensions;
+			view.elements = dense->dimensions;
+			view.values = dense->values;
+			needed += (Size) dense->dimensions * (kind == KIND_VECTOR ? 4 : 2);
+		}
+	}
+	if (size < needed)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a stored vector is shorter than its dimensions need")));
+	return view;
+}
+
+/*
+ * A datum that Rust has made, but for its length.
+ */
+Datum
+ResultDatum(Bytes bytes)
+{
+	SET_VARSIZE(bytes.data, bytes.length);
+	return PointerGetDatum(bytes.data);
+}

@@ -1,0 +1,95 @@
+//! What the C part of the extension calls.
+//!
+//! C has all that knows PostgreSQL: arguments and results, memory contexts, `ereport`. It never leaves a function here by
+//! `longjmp`, as nothing here calls back but for memory, and that returns null. Functions return whether they succeeded;
+//! if not, they have filled in a [`Failure`].
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+mod aggregate;
+mod memory;
+mod types;
+mod view;
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ffi::c_char;
+
+use ruvector_core::{Error, Result};
+
+#[cfg(not(feature = "std"))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    #[cfg(target_arch = "wasm32")]
+    core::arch::wasm32::unreachable();
+    #[cfg(not(target_arch = "wasm32"))]
+    loop {}
+}
+
+/// Bytes that C has to give back with `pfree`; all of them are in use.
+#[repr(C)]
+pub struct Bytes {
+    data: *mut u8,
+    length: usize,
+}
+
+impl Bytes {
+    fn from_vec(mut bytes: Vec<u8>) -> Self {
+        // An empty one has no memory of its own: a null pointer says so.
+        if bytes.capacity() == 0 {
+            return Self { data: core::ptr::null_mut(), length: 0 };
+        }
+        let length = bytes.len();
+        let data = bytes.as_mut_ptr();
+        core::mem::forget(bytes);
+        Self { data, length }
+    }
+}
+
+/// An error, for `ereport`.
+#[repr(C)]
+pub struct Failure {
+    /// The five characters of the class, and a zero.
+    sqlstate: [c_char; 6],
+    /// The message in UTF-8, ended by a zero; null if there was no memory for it.
+    message: *mut u8,
+    /// The detail, likewise, or null.
+    detail: *mut u8,
+}
+
+/// A string of C.
+fn c_string(text: String) -> *mut u8 {
+    let mut bytes = text.into_bytes();
+    // What comes from a string of C has no zero within.
+    if bytes.try_reserve_exact(1).is_err() {
+        return core::ptr::null_mut();
+    }
+    bytes.push(0);
+    Bytes::from_vec(bytes).data
+}
+
+/// Writes a result, or what went wrong.
+///
+/// # Safety
+/// `failure` is null or can be written to.
+unsafe fn report(result: Result<()>, failure: *mut Failure) -> bool {
+    let Err(error) = result else { return true };
+    let mut sqlstate = [0; 6];
+    for (to, from) in sqlstate.iter_mut().zip(error.class().sqlstate().bytes()) {
+        *to = from as c_char;
+    }
+    let (message, detail) = if error == Error::OutOfMemory {
+        (core::ptr::null_mut(), core::ptr::null_mut())
+    } else {
+        let detail = error.detail().map(|detail| c_string(String::from(detail)));
+        (c_string(format!("{error}")), detail.unwrap_or(core::ptr::null_mut()))
+    };
+    // SAFETY: the caller's promise, and null was left out.
+    if let Some(failure) = unsafe { failure.as_mut() } {
+        *failure = Failure { sqlstate, message, detail };
+    }
+    false
+}
