@@ -78,7 +78,8 @@ fn an_altered_module_in_a_cache_that_is_read_only_is_not_used() {
         exec "$0" "$@""#;
     let (dir, path, good, other) = filled();
     let environment = [(CACHE, dir.path().to_str().unwrap())];
-    for (what, damage) in DAMAGES {
+    // Who finds the file wanting is the same as above; here it is about what comes then.
+    for (what, damage) in DAMAGES.iter().step_by(3) {
         let bad = damage(&good, &other);
         fs::write(&path, &bad).unwrap();
         let child = Process::start_with_mounts(SCRIPT, "extension", Path::new(""), &environment);

@@ -17,16 +17,6 @@ fn server() -> PgliteServer {
     PgliteServer::builder().config("synchronous_commit", "on").start().unwrap()
 }
 
-/// A session after the recovery.
-fn session_after(mut connect: impl FnMut() -> Result<Session, pglite_oxide::Error>) -> Session {
-    let mut session = None;
-    eventually("PostgreSQL has recovered", || {
-        session = connect().ok();
-        session.is_some()
-    });
-    session.expect("just made")
-}
-
 #[track_caller]
 fn assert_lost(session: &mut Session, sql: &str) {
     let error = session.exec(sql).unwrap_err();
@@ -35,21 +25,35 @@ fn assert_lost(session: &mut Session, sql: &str) {
     assert!(session.exec("SELECT 1").is_err(), "the session is over after {error}");
 }
 
+/// Crashes a session, and returns one that was made after the recovery.
+#[track_caller]
+fn crash(
+    session: &mut Session,
+    sql: &str,
+    mut connect: impl FnMut() -> Result<Session, pglite_oxide::Error>,
+) -> Session {
+    let mut bystander = connect().unwrap();
+    bystander.exec("SELECT 1").unwrap();
+    assert_lost(session, sql);
+    // As natively, all sessions end: what the crashed one has left in shared memory is not trusted. Until then the
+    // postmaster may not have heard of the crash, and takes sessions that end with the others.
+    eventually("the other session has ended", || bystander.exec("SELECT 1").is_err());
+    let mut after = None;
+    eventually("PostgreSQL has recovered", || {
+        after = connect().ok();
+        after.is_some()
+    });
+    after.expect("just made")
+}
+
 #[test]
 fn the_cluster_recovers_and_the_process_goes_on() {
     let server = server();
     let mut first = server.connect().unwrap();
     first.exec("CREATE EXTENSION seg; CREATE TABLE t AS SELECT '1 .. 2'::seg AS s").unwrap();
     first.exec(FUNCTION).unwrap();
-    let mut bystander = server.connect().unwrap();
-    bystander.exec("SELECT s FROM t").unwrap();
-
-    assert_lost(&mut first, CRASH);
-    // As natively, all sessions end: what the crashed one has left in shared memory is not trusted.
-    eventually("the other session has ended", || bystander.exec("SELECT 1").is_err());
+    let mut second = crash(&mut first, CRASH, || server.connect());
     assert!(server.is_running());
-
-    let mut second = session_after(|| server.connect());
     // The module is loaded once more in a new process, and works.
     assert_eq!(text(&mut second, "SELECT seg_upper(s) FROM t"), "2");
     second.exec("INSERT INTO t VALUES ('3 .. 4')").unwrap();
@@ -70,8 +74,7 @@ fn an_exception_block_does_not_catch_it() {
                     BEGIN INSERT INTO t VALUES (1); PERFORM crash(-64);
                     EXCEPTION WHEN OTHERS THEN RAISE WARNING 'caught'; END;
                   END $$";
-    assert_lost(&mut db, caught);
-    let mut db = session_after(|| server.connect());
+    let mut db = crash(&mut db, caught, || server.connect());
     assert_eq!(text(&mut db, "SELECT count(*) FROM t"), "0", "nothing was committed");
 }
 
@@ -83,10 +86,11 @@ fn a_persistent_database_keeps_what_was_committed() {
     db.exec("CREATE TABLE t (i int PRIMARY KEY, words text)").unwrap();
     db.exec("INSERT INTO t SELECT i, 'row ' || i FROM generate_series(1, 1000) i").unwrap();
     db.exec(FUNCTION).unwrap();
-    db.exec("BEGIN; UPDATE t SET words = 'lost'").unwrap();
-    assert_lost(&mut db, CRASH);
-    // The handle can still make sessions, once the cluster has recovered.
-    let mut session = session_after(|| db.connect());
+    let mut crashing = db.connect().unwrap();
+    crashing.exec("BEGIN; UPDATE t SET words = 'lost'").unwrap();
+    // The handle can still make sessions, once the cluster has recovered. Its own has ended with the others.
+    let mut session = crash(&mut crashing, CRASH, || db.connect());
+    assert!(db.exec("SELECT 1").is_err());
     let sql = "SELECT count(*) FROM t WHERE words LIKE 'row %'";
     assert_eq!(text(&mut session, sql), "1000");
     session.exec("INSERT INTO t VALUES (1001, 'row 1001')").unwrap();
@@ -103,9 +107,9 @@ fn a_copy_crashes_alone() {
     let mut db = Pglite::builder().extension_dir(super::directories::modules()).open().unwrap();
     db.exec("CREATE FUNCTION crash(int) RETURNS cstring AS '$libdir/regress', 'reverse_name' LANGUAGE C STRICT")
         .unwrap();
-    let mut fork = db.fork().unwrap();
-    assert_lost(&mut fork, "SELECT crash(-64)");
-    let mut after = session_after(|| fork.connect());
+    let fork = db.fork().unwrap();
+    let mut crashing = fork.connect().unwrap();
+    let mut after = crash(&mut crashing, "SELECT crash(-64)", || fork.connect());
     assert_eq!(text(&mut after, "SELECT 42"), "42");
     assert_eq!(text(&mut db, "SELECT 42"), "42");
 }
