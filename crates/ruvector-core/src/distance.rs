@@ -32,7 +32,7 @@ pub trait Vector: Copy + private::Sealed {
     #[doc(hidden)]
     fn raw_products(self, other: Self) -> Products;
     #[doc(hidden)]
-    fn raw_l1(self, other: Self) -> f64;
+    fn raw_l1(self, other: Self) -> f32;
     #[doc(hidden)]
     fn raw_norm_squared(self) -> f64;
 }
@@ -52,8 +52,8 @@ impl Vector for &[f32] {
     fn raw_products(self, other: Self) -> Products {
         kernels::detect().products(self, other)
     }
-    fn raw_l1(self, other: Self) -> f64 {
-        f64::from(kernels::detect().l1(self, other))
+    fn raw_l1(self, other: Self) -> f32 {
+        kernels::detect().l1(self, other)
     }
     fn raw_norm_squared(self) -> f64 {
         sum_of_squares(self.iter().copied())
@@ -75,8 +75,8 @@ impl Vector for &[F16] {
     fn raw_products(self, other: Self) -> Products {
         kernels::detect().products_f16(self, other)
     }
-    fn raw_l1(self, other: Self) -> f64 {
-        f64::from(kernels::detect().l1_f16(self, other))
+    fn raw_l1(self, other: Self) -> f32 {
+        kernels::detect().l1_f16(self, other)
     }
     fn raw_norm_squared(self) -> f64 {
         sum_of_squares(self.iter().map(|half| half.to_f32()))
@@ -106,8 +106,8 @@ impl Vector for SparseRef<'_> {
             right: kernels.inner(other.values(), other.values()),
         }
     }
-    fn raw_l1(self, other: Self) -> f64 {
-        merge(self, other).fold(0f64, |sum, (a, b)| sum + f64::from((a - b).abs()))
+    fn raw_l1(self, other: Self) -> f32 {
+        merge(self, other).fold(0f32, |sum, (a, b)| sum + (a - b).abs())
     }
     fn raw_norm_squared(self) -> f64 {
         sum_of_squares(self.values().iter().copied())
@@ -230,7 +230,7 @@ pub fn cosine_distance<V: Vector>(a: V, b: V) -> Result<f64> {
 /// [`Error::DifferentDimensions`].
 pub fn l1_distance<V: Vector>(a: V, b: V) -> Result<f64> {
     check_same(a, b)?;
-    Ok(a.raw_l1(b))
+    Ok(f64::from(a.raw_l1(b)))
 }
 
 /// The angle between two unit vectors, from 0 to 1: `acos(sum a b) / pi`. It obeys the triangle inequality.

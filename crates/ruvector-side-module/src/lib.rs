@@ -13,10 +13,9 @@ mod memory;
 mod types;
 mod view;
 
-use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::ffi::c_char;
+use core::fmt;
 
 use ruvector_core::{Error, Result};
 
@@ -60,15 +59,28 @@ pub struct Failure {
     detail: *mut u8,
 }
 
-/// A string of C.
-fn c_string(text: String) -> *mut u8 {
-    let mut bytes = text.into_bytes();
-    // What comes from a string of C has no zero within.
-    if bytes.try_reserve_exact(1).is_err() {
+/// A text that is written as far as there is memory for it.
+struct Text(Vec<u8>);
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.try_reserve(text.len() + 1).map_err(|_| fmt::Error)?;
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// A string of C, or null if there was no memory for it.
+fn c_string(text: &dyn fmt::Display) -> *mut u8 {
+    let mut written = Text(Vec::new());
+    if fmt::Write::write_fmt(&mut written, format_args!("{text}")).is_err()
+        || written.0.try_reserve(1).is_err()
+    {
         return core::ptr::null_mut();
     }
-    bytes.push(0);
-    Bytes::from_vec(bytes).data
+    // What comes from a string of C has no zero within.
+    written.0.push(0);
+    Bytes::from_vec(written.0).data
 }
 
 /// Writes a result, or what went wrong.
@@ -84,8 +96,8 @@ unsafe fn report(result: Result<()>, failure: *mut Failure) -> bool {
     let (message, detail) = if error == Error::OutOfMemory {
         (core::ptr::null_mut(), core::ptr::null_mut())
     } else {
-        let detail = error.detail().map(|detail| c_string(String::from(detail)));
-        (c_string(format!("{error}")), detail.unwrap_or(core::ptr::null_mut()))
+        let detail = error.detail().map(|detail| c_string(&detail));
+        (c_string(&error), detail.unwrap_or(core::ptr::null_mut()))
     };
     // SAFETY: the caller's promise, and null was left out.
     if let Some(failure) = unsafe { failure.as_mut() } {

@@ -55,7 +55,7 @@ fn write(value: f32, buffer: &mut [u8; FLOAT_TEXT_MAX]) -> usize {
     }
     let (mut number, exponent) = shortest(value.to_bits() & 0x7fff_ffff);
 
-    let mut digits = [0u8; 10];
+    let mut digits = [0u8; 20];
     let mut count = 0;
     while number > 0 {
         digits[count] = b'0' + (number % 10) as u8;
@@ -120,35 +120,58 @@ fn shortest(bits: u32) -> (u64, i32) {
     let magnitude = ((bit_length + power) * 78_913) >> 18;
     let exponent = magnitude - SCALE_DIGITS;
 
-    let low = scale(value - below, power, exponent);
-    let middle = scale(value, power, exponent);
-    let high = scale(value + 2, power, exponent);
+    let [low, middle, high] = scale_all(value, below, power, exponent);
     // Strictly between the midpoints.
     let mut least = low.whole + 1;
     let mut most = if high.exact { high.whole - 1 } else { high.whole };
+    let mut number = middle.whole;
 
-    let (mut place, mut taken) = (1u64, 0);
+    // The digit that was taken off last, and whether there is anything behind it.
+    let (mut digit, mut rest, mut exponent) = (0, !middle.exact, exponent);
     loop {
         let (next_least, next_most) = (least.div_ceil(10), most / 10);
         if next_least > next_most {
             break;
         }
-        (least, most, place, taken) = (next_least, next_most, place * 10, taken + 1);
+        rest |= digit != 0;
+        digit = number % 10;
+        (least, most, number, exponent) = (next_least, next_most, number / 10, exponent + 1);
     }
-    let (quotient, remainder) = (middle.whole / place, middle.whole % place);
-    // Nearest, halves to even. Without a digit taken off, all that is known of the rest is whether there is any.
-    let up = match (remainder * 2).cmp(&place) {
-        core::cmp::Ordering::Less => false,
-        core::cmp::Ordering::Greater => true,
-        core::cmp::Ordering::Equal => !middle.exact || quotient % 2 == 1,
-    };
-    let mut number = (quotient + u64::from(up)).clamp(least, most);
-    let mut exponent = exponent + taken;
+    // Nearest, halves to even.
+    let up = digit > 5 || digit == 5 && (rest || number % 2 == 1);
+    let mut number = (number + u64::from(up)).clamp(least, most);
     while number % 10 == 0 {
         number /= 10;
         exponent += 1;
     }
     (number, exponent)
+}
+
+/// Powers of five by which a number below `2^26` can be multiplied in 64 bits.
+const SMALL_POWERS_OF_5: [u64; 17] = {
+    let mut powers = [1u64; 17];
+    let mut i = 1;
+    while i < powers.len() {
+        powers[i] = powers[i - 1] * 5;
+        i += 1;
+    }
+    powers
+};
+
+/// [`scale`] of the lower midpoint, the number and the upper midpoint.
+fn scale_all(value: u64, below: u64, power: i32, exponent: i32) -> [Scaled; 3] {
+    // As are nearly all: from 1e-7 to 1e9.
+    let shift = exponent - power;
+    if exponent < 0
+        && (1..64).contains(&shift)
+        && let Some(factor) = SMALL_POWERS_OF_5.get(exponent.unsigned_abs() as usize)
+    {
+        let middle = value * factor;
+        let mask = (1u64 << shift) - 1;
+        return [middle - below * factor, middle, middle + 2 * factor]
+            .map(|scaled| Scaled { whole: scaled >> shift, exact: scaled & mask == 0 });
+    }
+    [value - below, value, value + 2].map(|number| scale(number, power, exponent))
 }
 
 /// The whole part of a scaled number.
