@@ -140,7 +140,7 @@ fn shortest(bits: u32) -> (u32, i32) {
     let up = digit > 5 || digit == 5 && (rest || number % 2 == 1);
     // Nine digits tell all numbers apart, so that it has no more, or is the power of ten above those.
     let mut number = (number + u64::from(up)).clamp(least, most) as u32;
-    while number % 10 == 0 {
+    while number.is_multiple_of(10) {
         number /= 10;
         exponent += 1;
     }
