@@ -55,15 +55,14 @@ fn write(value: f32, buffer: &mut [u8; FLOAT_TEXT_MAX]) -> usize {
     }
     let (mut number, exponent) = shortest(value.to_bits() & 0x7fff_ffff);
 
-    let mut digits = [0u8; 20];
+    let mut digits = [0u8; 10];
     let mut count = 0;
     while number > 0 {
-        digits[count] = b'0' + (number % 10) as u8;
-        number /= 10;
         count += 1;
+        digits[10 - count] = b'0' + (number % 10) as u8;
+        number /= 10;
     }
-    let digits = &mut digits[..count];
-    digits.reverse();
+    let digits = &digits[10 - count..];
     // The exponent of scientific notation: of the first digit.
     let first = exponent + count as i32 - 1;
     let mut put = |byte: u8| {
@@ -106,7 +105,7 @@ fn write(value: f32, buffer: &mut [u8; FLOAT_TEXT_MAX]) -> usize {
 ///
 /// The midpoints to the neighbours and the number itself are scaled by a power of ten, in integers wide enough to lose
 /// nothing but what is below one; then digits are taken off as long as a number remains between the midpoints.
-fn shortest(bits: u32) -> (u64, i32) {
+fn shortest(bits: u32) -> (u32, i32) {
     let (stored, fraction) = ((bits >> 23) as i32, bits & 0x007f_ffff);
     // value = mantissa * 2^(power + 2)
     let (mantissa, power) =
@@ -139,8 +138,9 @@ fn shortest(bits: u32) -> (u64, i32) {
     }
     // Nearest, halves to even.
     let up = digit > 5 || digit == 5 && (rest || number % 2 == 1);
-    let mut number = (number + u64::from(up)).clamp(least, most);
-    while number % 10 == 0 {
+    // Nine digits tell all numbers apart, so that it has no more, or is the power of ten above those.
+    let mut number = (number + u64::from(up)).clamp(least, most) as u32;
+    while number.is_multiple_of(10) {
         number /= 10;
         exponent += 1;
     }
