@@ -10,13 +10,13 @@ pub const SHARE: Packed = Packed {
 /// A freshly made data directory.
 pub const TEMPLATE: Packed = Packed {
     packed: include_bytes!("template.img.zst"),
-    blake3: "056259f94f7460629a42d08c3713501de99729807efb9133e5dfe107fb7b648e",
+    blake3: "7d8bb764638fbed2937512d686f79a0567ecd19bc22e3d0590aa4b07b980ceab",
     len: 7457510,
 };
 
 /// A new temporary database that has started already.
 pub const IMAGE: Packed = Packed {
     packed: include_bytes!("image.img.zst"),
-    blake3: "428ec5f7714d3aa02a4044479f34cd86fe65c9665448f7be4667e040b3d55440",
-    len: 20984743,
+    blake3: "72f7508af8103424e4b286f9b5dddcbeb4c7b26b661b887a2346e73821c106b7",
+    len: 21435328,
 };
