@@ -40,6 +40,7 @@ const INPUTS: &[&str] = &[
     "xtask/src/assets/shim.rs",
     "xtask/src/assets/symbols.rs",
     "xtask/src/assets/sysroot.rs",
+    "xtask/src/assets/table.wat",
     "xtask/src/assets/tools.rs",
     "xtask/src/assets/tree.rs",
 ];

@@ -8,7 +8,7 @@ use super::{OURS, SOURCES, unpack};
 use crate::paths::WORK;
 use crate::process::Log;
 
-/// Beside `SOURCES`; what the compiler looks through is in [`flags::ICU`].
+/// Beside `SOURCES`.
 const OBJECTS: &str = "icu/objects";
 
 /// What PostgreSQL is compiled against.
