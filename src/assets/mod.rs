@@ -70,13 +70,14 @@ impl Runtime {
         let cache = Arc::new(CacheDir::new(cache, packed.all()));
         let Packed { code, installation, image, .. } = packed;
         let image = image.filter(|_| with_image.is_some());
+        // What the installation consists of, beside its own archive.
+        let parts: Vec<Asset> = [extensions::files(), icu()].into_iter().flatten().collect();
         // The largest first, so that threads end together.
-        let needed = [Some(code), image, Some(installation), extensions::files(), icu()];
-        cache.prepare(&needed.into_iter().flatten().collect::<Vec<_>>());
+        let needed = [Some(code), image, Some(installation)].into_iter().flatten();
+        cache.prepare(&needed.chain(parts.iter().copied()).collect::<Vec<_>>());
         let others = || {
             let installation = tree(&cache, &installation).and_then(|installation| {
-                let parts = [extensions::files(), icu()];
-                for part in parts.iter().flatten() {
+                for part in &parts {
                     add(&cache, part, &installation)?;
                 }
                 Ok((installation, extensions::packed(&cache)))
@@ -174,18 +175,16 @@ fn load_code(engine: &Engine, path: &Path) -> Result<Module, String> {
 
 fn tree(cache: &CacheDir, asset: &Asset) -> Result<Tree, AssetsError> {
     let backing: Unpacked = cache.unpack(asset)?;
-    Tree::from_archive(backing).map_err(|error| AssetsError::Corrupt {
-        asset: asset.name.into(),
-        reason: error.to_string(),
-    })
+    Tree::from_archive(backing).map_err(|error| corrupt(asset, &error))
 }
 
 /// Adds an archive to the installation.
 fn add(cache: &CacheDir, asset: &Asset, installation: &Tree) -> Result<(), AssetsError> {
-    installation.add_archive(cache.unpack(asset)?).map_err(|error| AssetsError::Corrupt {
-        asset: asset.name.into(),
-        reason: error.to_string(),
-    })
+    installation.add_archive(cache.unpack(asset)?).map_err(|error| corrupt(asset, &error))
+}
+
+fn corrupt(asset: &Asset, error: &impl std::fmt::Display) -> AssetsError {
+    AssetsError::Corrupt { asset: asset.name.into(), reason: error.to_string() }
 }
 
 /// ICU's data.

@@ -200,16 +200,16 @@ impl Instances {
     /// Takes an instance back from a process that has returned from it.
     pub(super) fn give_back(&self, mut instance: ProcessInstance) {
         // What a module was loaded for is in the table and the store for good.
-        let is_as_new = instance.context().linker.is_unused();
+        if !instance.context().linker.is_unused() {
+            return;
+        }
         let Ok(nowhere) = Region::new(0) else { return };
         instance.env.as_mut(&mut instance.store).0 = None;
         // The process's memory ends here at the latest.
         instance.seat.move_to(Arc::new(nowhere));
-        if is_as_new {
-            let mut state = self.lock();
-            if state.vacant.len() < KEPT {
-                state.vacant.push(instance);
-            }
+        let mut state = self.lock();
+        if state.vacant.len() < KEPT {
+            state.vacant.push(instance);
         }
     }
 

@@ -5,35 +5,10 @@
 
 use core::arch::x86_64::*;
 
-use super::{BitCounts, InstructionSet, Kernels, Products, scalar};
+use super::{BitCounts, Products, scalar};
 use crate::half::F16;
 
-/// A function without requirements of its own, for the table.
-macro_rules! entry {
-    ($function:path, ($($argument:ident: $type:ty),*) -> $result:ty) => {{
-        fn entry($($argument: $type),*) -> $result {
-            // SAFETY: `super::of` gives access to the table only if the processor has the instructions.
-            unsafe { $function($($argument),*) }
-        }
-        entry
-    }};
-}
-
-pub(super) static KERNELS: Kernels = Kernels {
-    set: InstructionSet::Avx2,
-    l2_squared: entry!(l2_squared, (a: &[f32], b: &[f32]) -> f32),
-    inner: entry!(inner, (a: &[f32], b: &[f32]) -> f32),
-    l1: entry!(l1, (a: &[f32], b: &[f32]) -> f32),
-    products: entry!(products, (a: &[f32], b: &[f32]) -> Products),
-    l2_squared_f16: entry!(l2_squared_f16, (a: &[F16], b: &[F16]) -> f32),
-    inner_f16: entry!(inner_f16, (a: &[F16], b: &[F16]) -> f32),
-    l1_f16: entry!(l1_f16, (a: &[F16], b: &[F16]) -> f32),
-    l2_squared_i8: entry!(l2_squared_i8, (a: &[i8], b: &[i8]) -> u64),
-    inner_i8: entry!(inner_i8, (a: &[i8], b: &[i8]) -> i64),
-    hamming: entry!(hamming, (a: &[u8], b: &[u8]) -> u64),
-    bit_counts: entry!(bit_counts, (a: &[u8], b: &[u8]) -> BitCounts),
-    weighted_ones: entry!(weighted_ones, (code: &[u8], planes: [&[u8]; 4]) -> u64),
-};
+table!(Avx2);
 
 #[inline]
 #[target_feature(enable = "avx2")]

@@ -17,6 +17,36 @@
 //! (Higham, Accuracy and Stability of Numerical Algorithms, section 4.2: no term takes part in more additions than
 //! `n/32 + 12`, and each takes part in at most three roundings before). Sums of integers are exact.
 
+/// The table of a set whose functions need its instructions, as functions without requirements of their own.
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
+macro_rules! table {
+    ($set:ident) => {
+        pub(super) static KERNELS: super::Kernels = super::Kernels {
+            set: super::InstructionSet::$set,
+            l2_squared: table!(l2_squared, (a: &[f32], b: &[f32]) -> f32),
+            inner: table!(inner, (a: &[f32], b: &[f32]) -> f32),
+            l1: table!(l1, (a: &[f32], b: &[f32]) -> f32),
+            products: table!(products, (a: &[f32], b: &[f32]) -> Products),
+            l2_squared_f16: table!(l2_squared_f16, (a: &[F16], b: &[F16]) -> f32),
+            inner_f16: table!(inner_f16, (a: &[F16], b: &[F16]) -> f32),
+            l1_f16: table!(l1_f16, (a: &[F16], b: &[F16]) -> f32),
+            l2_squared_i8: table!(l2_squared_i8, (a: &[i8], b: &[i8]) -> u64),
+            inner_i8: table!(inner_i8, (a: &[i8], b: &[i8]) -> i64),
+            hamming: table!(hamming, (a: &[u8], b: &[u8]) -> u64),
+            bit_counts: table!(bit_counts, (a: &[u8], b: &[u8]) -> BitCounts),
+            weighted_ones: table!(weighted_ones, (code: &[u8], planes: [&[u8]; 4]) -> u64),
+        };
+    };
+    ($function:path, ($($argument:ident: $type:ty),*) -> $result:ty) => {{
+        fn entry($($argument: $type),*) -> $result {
+            // SAFETY: `of` gives access to the table only if the processor has the instructions; those of NEON every
+            // target of its architecture is compiled for.
+            unsafe { $function($($argument),*) }
+        }
+        entry
+    }};
+}
+
 mod scalar;
 
 #[cfg(target_arch = "x86_64")]
