@@ -32,6 +32,12 @@ fn run(args: &[String]) -> Result<ExitCode> {
                 rest.iter().filter(|arg| *arg != "--contrib").cloned().collect();
             suite::contrib(&rest)
         }
+        Some((command, rest))
+            if command == "regress" && rest.iter().any(|arg| arg == "--vector") =>
+        {
+            let rest: Vec<String> = rest.iter().filter(|arg| *arg != "--vector").cloned().collect();
+            suite::vector(&rest)
+        }
         Some((command, rest)) if command == "regress" => suite::REGRESS.command(rest),
         Some((command, rest)) if command == "isolation" => suite::ISOLATION.command(rest),
         Some((command, [path])) if command == "image" => image::make(path.as_ref()),

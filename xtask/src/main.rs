@@ -23,8 +23,11 @@ Maintainer commands of pglite-oxide.
   cargo xtask assets steps             list the steps of the build
   cargo xtask native build             native PostgreSQL of the same version, for initdb and comparisons
       --clients                        only psql and the programs that run PostgreSQL's tests
+  cargo xtask native ruvector          one with our extensions for vectors, from the same sources
+  cargo xtask native pgvector          one with pgvector, which they are compared with
   cargo xtask regress [OPTIONS]        PostgreSQL's own regression tests (--help lists the options)
       --contrib                        those of contrib's extensions instead
+      --vector                         pgvector's, against our `vector`
   cargo xtask isolation [OPTIONS]      its isolation tests: sessions that wait for each other
   cargo xtask interop                  native pg_dump, pg_restore and psql read our dumps, and the reverse
   cargo xtask perf [OPTIONS]           measurements, beside the native PostgreSQL (--help lists the options)
@@ -53,6 +56,7 @@ fn run(args: &[String]) -> Result<()> {
         ["assets", "steps"] => assets::print_steps(),
         ["native", "build"] => assets::build_native(false)?,
         ["native", "build", "--clients"] => assets::build_native(true)?,
+        ["native", name @ ("ruvector" | "pgvector")] => assets::build_native_vector(name)?,
         ["regress" | "isolation" | "interop" | "perf", ..] => {
             bail!("{} cannot be run: {}", words[0], run_database_command(args))
         }

@@ -4,13 +4,15 @@
 //! it is what the measurements compare with. `psql`, `pgbench`, `pg_regress` and `isolationtester` come with it; for
 //! the test suites alone these are built without the server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
 
 use crate::assets::{self, Build, Key, POSTGRES, ensure_postgres};
 use crate::process::{Log, ensure_host_packages};
+
+pub(crate) mod extension;
 
 /// The whole of it.
 pub(crate) const STEP: &str = "native";
@@ -71,15 +73,19 @@ struct Tree(PathBuf);
 
 impl Tree {
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        // `make` refuses some of the variables that cargo sets for its children.
-        command
-            .current_dir(&self.0)
-            .env_remove("MAKEFLAGS")
-            .env_remove("MFLAGS")
-            .env_remove("CARGO_MAKEFLAGS");
-        command
+        command(&self.0, program)
     }
+}
+
+fn command(dir: &Path, program: &str) -> Command {
+    let mut command = Command::new(program);
+    // `make` refuses some of the variables that cargo sets for its children.
+    command
+        .current_dir(dir)
+        .env_remove("MAKEFLAGS")
+        .env_remove("MFLAGS")
+        .env_remove("CARGO_MAKEFLAGS");
+    command
 }
 
 fn configure(build: &Build, log: &mut Log) -> Result<Tree> {

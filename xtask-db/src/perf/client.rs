@@ -136,6 +136,24 @@ impl Client {
         self.finish()
     }
 
+    /// `sql` is a COPY FROM STDIN.
+    pub(super) fn copy_in(&mut self, sql: &str, data: &[u8]) -> Result<()> {
+        frontend::query(sql, &mut self.output)?;
+        self.send()?;
+        // The server says what it expects, or why not.
+        match self.read()? {
+            b'G' => {}
+            _ => bail!("the server does not want data for {sql}"),
+        }
+        for part in data.chunks(64 * 1024) {
+            frontend::CopyData::new(part)?.write(&mut self.output);
+            self.send()?;
+        }
+        frontend::copy_done(&mut self.output);
+        self.send()?;
+        self.finish().map(drop)
+    }
+
     pub(super) fn close(mut self) -> Result<()> {
         frontend::terminate(&mut self.output);
         self.send()?;

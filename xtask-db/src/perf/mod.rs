@@ -11,7 +11,7 @@ mod idle;
 pub(crate) mod interop;
 mod limits;
 mod memory;
-mod native;
+pub(crate) mod native;
 mod pgbench;
 mod rows;
 mod serve;
@@ -19,6 +19,7 @@ mod servers;
 mod sqlx;
 mod start;
 mod trips;
+mod vector;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -35,7 +36,8 @@ cargo xtask perf [OPTIONS]: measurements, beside native PostgreSQL of the same v
 
   --json FILE        write the rows to FILE too
   --groups A,B,...   only these: start trips trips-pinned bench limits memory connect pgbench
-                     pgbench-pinned sqlx idle dump (default: all)
+                     pgbench-pinned sqlx idle dump vector (default: all but vector)
+                     (`cargo xtask perf vector` is short for `--groups vector`)
   --rounds N         repetitions of each statement of bench.sql (default 5)
   --quick            a third of all repetitions: to see that it works, and roughly how fast
   --sql FILE         measure the statements of FILE (one per paragraph) instead of those of bench.sql
@@ -46,6 +48,8 @@ pub(crate) const CHILD: &str = "perf-child";
 
 /// A file system in memory.
 const MEMORY: &str = "/dev/shm";
+
+const VECTOR: &str = "vector";
 
 const GROUPS: &[&str] = &[
     "start",
@@ -60,6 +64,7 @@ const GROUPS: &[&str] = &[
     "sqlx",
     "idle",
     "dump",
+    VECTOR,
 ];
 
 /// How thorough the measurements are: the last argument of a child.
@@ -94,7 +99,11 @@ pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let json = args.value("--json")?;
-    let groups = args.value("--groups")?.unwrap_or_else(|| GROUPS.join(","));
+    let groups = args.value("--groups")?.unwrap_or_else(|| {
+        // That one needs more of what is built.
+        let groups: Vec<&str> = GROUPS.iter().copied().filter(|name| *name != VECTOR).collect();
+        if args.flag(VECTOR) { VECTOR.to_owned() } else { groups.join(",") }
+    });
     let rounds = args.number("--rounds", 5)?;
     let length = LENGTHS[usize::from(args.flag("--quick"))];
     let sql = match args.value("--sql")? {
@@ -189,6 +198,7 @@ fn measure(group: &str, args: &[String]) -> Result<ExitCode> {
         "sqlx" => sqlx::measure(&setup)?,
         "idle" => idle::measure(&setup)?,
         "dump" => dump::measure(&setup)?,
+        VECTOR => vector::measure(&setup, Path::new(memory))?,
         _ => bail!("no such group: {group}"),
     };
     println!("{}", serde_json::to_string(&rows)?);

@@ -43,13 +43,13 @@ pub(super) enum Listen {
 }
 
 /// A data directory and the programs for it.
-pub(super) struct NativeData {
+pub(crate) struct NativeData {
     programs: PathBuf,
     dir: PathBuf,
 }
 
 /// A running server; stopped when dropped.
-pub(super) struct NativeServer {
+pub(crate) struct NativeServer {
     child: Child,
     socket: PathBuf,
     address: Option<SocketAddr>,
@@ -61,7 +61,7 @@ impl NativeData {
     }
 
     /// Makes the data directory. PostgreSQL does not run as root: then it gets a user without rights.
-    pub(super) fn make(paths: &Paths, dir: &Path) -> Result<NativeData> {
+    pub(crate) fn make(paths: &Paths, dir: &Path) -> Result<NativeData> {
         let data = NativeData::find(paths, dir);
         if let (Some((uid, gid)), Some(parent)) = (unprivileged(), dir.parent()) {
             std::fs::create_dir_all(dir)?;
@@ -95,6 +95,11 @@ impl NativeData {
     /// Starts the server on the data directory and waits for the first session.
     pub(super) fn start(&self, settings: &[(&str, &str)]) -> Result<(NativeServer, Client)> {
         self.start_in("data", Listen::Unix, settings)
+    }
+
+    /// The same, for clients of others.
+    pub(crate) fn serve(&self) -> Result<NativeServer> {
+        Ok(self.start(&[])?.0)
     }
 
     pub(super) fn start_in(
@@ -206,6 +211,11 @@ impl NativeServer {
             Some(address) => tcp(address)?,
             None => Stream::Unix(UnixStream::connect(&self.socket)?),
         })
+    }
+
+    /// Of the Unix socket.
+    pub(crate) fn directory(&self) -> &Path {
+        self.socket.parent().unwrap_or(&self.socket)
     }
 
     pub(super) fn address(&self) -> Option<SocketAddr> {

@@ -13,6 +13,8 @@ pub(super) struct Row {
     unit: String,
     ours: f64,
     native: Option<f64>,
+    /// What the value is compared with, if not with native PostgreSQL.
+    against: Option<String>,
     /// Counts in the geometric mean of its group.
     in_mean: bool,
     /// What is to be reached, as the issue says it.
@@ -27,6 +29,7 @@ impl Row {
             unit: unit.into(),
             ours,
             native: None,
+            against: None,
             in_mean: false,
             target: None,
         }
@@ -44,6 +47,12 @@ impl Row {
     pub(super) fn native(mut self, value: f64) -> Row {
         self.native = Some(value);
         self
+    }
+
+    /// Adds another value to compare with, in the same unit.
+    pub(super) fn beside(mut self, name: &str, value: f64) -> Row {
+        self.against = Some(name.into());
+        self.native(value)
     }
 
     pub(super) fn native_time(self, value: Duration) -> Row {
@@ -73,8 +82,9 @@ pub(super) fn table(rows: &[Row]) -> String {
     for (at, row) in rows.iter().enumerate() {
         if row.group != group {
             group = &row.group;
+            let against = row.against.as_deref().unwrap_or("native");
             let head = format!(
-                "\n### {group}\n\n| what | unit | pglite-oxide | native | ratio | target |\n"
+                "\n### {group}\n\n| what | unit | pglite-oxide | {against} | ratio | target |\n"
             );
             text += &head;
             text += "|---|---|---:|---:|---:|---|\n";

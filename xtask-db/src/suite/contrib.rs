@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::passing::Passing;
-use super::run::{DATABASE_OF_CONTRIB, Runner};
+use super::run::{Address, DATABASE_OF_CONTRIB, Outcome, Runner};
 use super::schedule::Schedule;
 use super::server::{Server, Transport};
 use super::{REGRESS, empty_dir};
@@ -46,11 +46,11 @@ const OTHERS: &[&str] = &[
 
 /// What a makefile says of its tests.
 #[derive(Debug, PartialEq, Eq)]
-struct Tests {
-    names: Vec<String>,
+pub(super) struct Tests {
+    pub(super) names: Vec<String>,
     /// Lines of a `postgresql.conf`.
     settings: Vec<(String, String)>,
-    load: Vec<String>,
+    pub(super) load: Vec<String>,
 }
 
 pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
@@ -133,6 +133,23 @@ fn directories(paths: &Paths) -> Result<Vec<String>> {
 }
 
 impl Tests {
+    /// The files of a directory `sql`, in the order of their names.
+    pub(super) fn in_directory(dir: &Path, load: &[&str]) -> Result<Tests> {
+        let sql = dir.join("sql");
+        let mut names = Vec::new();
+        let entries =
+            std::fs::read_dir(&sql).with_context(|| format!("cannot list {}", sql.display()))?;
+        for entry in entries {
+            let path = entry?.path();
+            if let (Some(name), Some("sql")) = (path.file_stem(), ending(&path)) {
+                names.push(name.to_string_lossy().into_owned());
+            }
+        }
+        names.sort();
+        let load = load.iter().map(|&name| name.to_owned()).collect();
+        Ok(Tests { names, settings: Vec::new(), load })
+    }
+
     /// Asks the makefile in that directory.
     fn of(dir: &Path) -> Result<Tests> {
         let output = Command::new("make")
@@ -166,6 +183,10 @@ impl Tests {
     }
 }
 
+fn ending(path: &Path) -> Option<&str> {
+    path.extension()?.to_str()
+}
+
 /// A line of `postgresql.conf`.
 fn setting(line: &str) -> Option<(String, String)> {
     let line = line.split('#').next()?.trim();
@@ -184,28 +205,38 @@ fn run(paths: &Paths, extension: &str, tests: &Tests, output: &Path) -> Result<B
     }
     let server =
         Server::start(Transport::Unix, &[&dir], &output, &settings, &paths.test_modules())?;
-    let schedule =
-        Schedule::one_by_one(&tests.names.iter().map(String::as_str).collect::<Vec<_>>());
-    let outcome = Runner {
-        program: paths.native_tree("src/test/regress/pg_regress"),
-        bin: paths.native("bin"),
-        directory: dir.clone(),
-        tests: dir,
-        output: output.clone(),
-        connection: server.connection(),
-        environment: &[],
-        database: Some(DATABASE_OF_CONTRIB),
-        load: tests.load.clone(),
-        no_locale: true,
-        stall: Duration::from_secs(120),
-    }
-    .run(&schedule)?;
+    let outcome = run_at(paths, server.connection().into(), dir, tests, output)?;
     // A hanging server ends with the process.
     match outcome.stalled {
         true => std::mem::forget(server),
         false => drop(server),
     }
     Ok(outcome.passed)
+}
+
+/// The tests in a directory, on a server that can read it.
+pub(super) fn run_at(
+    paths: &Paths,
+    connection: Address,
+    dir: PathBuf,
+    tests: &Tests,
+    output: PathBuf,
+) -> Result<Outcome> {
+    let names: Vec<&str> = tests.names.iter().map(String::as_str).collect();
+    Runner {
+        program: paths.native_tree("src/test/regress/pg_regress"),
+        bin: paths.native("bin"),
+        directory: dir.clone(),
+        tests: dir,
+        output,
+        connection,
+        environment: &[],
+        database: Some(DATABASE_OF_CONTRIB),
+        load: tests.load.clone(),
+        no_locale: true,
+        stall: Duration::from_secs(120),
+    }
+    .run(&Schedule::one_by_one(&names))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod regress;
 mod run;
 mod schedule;
 mod server;
+mod vector;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use crate::paths::Paths;
 pub(crate) use contrib::command as contrib;
 pub(crate) use isolation::ISOLATION;
 pub(crate) use regress::REGRESS;
+pub(crate) use vector::command as vector;
 
 /// A suite that a relative of `pg_regress` runs.
 pub(crate) struct Suite {
@@ -101,7 +103,7 @@ impl Suite {
             tests,
             output: output.clone(),
             directory: output.clone(),
-            connection: server.connection(),
+            connection: server.connection().into(),
             environment: self.environment,
             database: None,
             load: Vec::new(),

@@ -20,6 +20,20 @@ pub(super) const DATABASE_OF_CONTRIB: &str = "contrib_regression";
 /// Where the guest finds modules, those that only tests need among them.
 const MODULES: &str = "/pglite/lib/postgresql";
 
+/// Where a server listens, and as whom the tests come.
+pub(super) struct Address {
+    /// Of a Unix socket the directory.
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) user: String,
+}
+
+impl From<ConnectionParams> for Address {
+    fn from(params: ConnectionParams) -> Address {
+        Address { host: params.host, port: params.port, user: params.user }
+    }
+}
+
 /// How the program is run.
 pub(super) struct Runner {
     pub(super) program: PathBuf,
@@ -30,7 +44,7 @@ pub(super) struct Runner {
     pub(super) output: PathBuf,
     /// What paths in the tests are relative to.
     pub(super) directory: PathBuf,
-    pub(super) connection: ConnectionParams,
+    pub(super) connection: Address,
     pub(super) environment: &'static [(&'static str, &'static str)],
     /// Where the tests run, if not in the database that is `pg_regress`'s default.
     pub(super) database: Option<&'static str>,

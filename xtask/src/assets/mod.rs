@@ -44,7 +44,7 @@ pub(crate) use chroot::Chroot;
 pub(crate) use hash::{Key, empty_dir};
 pub(crate) use lock::Lock;
 pub(crate) use manifest::check;
-pub(crate) use sources::{POSTGRES, ensure_postgres};
+pub(crate) use sources::{PGVECTOR, POSTGRES, ensure_postgres, ensure_source};
 
 /// One step of the build.
 struct Step {
@@ -121,6 +121,12 @@ const STEPS: &[Step] = &[
         what: "C libraries of extensions",
         key: extensions::libraries::key,
         run: extensions::libraries::run,
+    },
+    Step {
+        name: "extension-rust",
+        what: "Rust libraries of extensions",
+        key: extensions::rust::key,
+        run: extensions::rust::run,
     },
     Step {
         name: "extensions",
@@ -282,6 +288,33 @@ pub(crate) fn build_native(clients_only: bool) -> Result<()> {
     let complete = is_fresh(&stamp(&build, native.name), &key);
     run_step(&mut build, if clients_only && !complete { &NATIVE_CLIENTS } else { native }, false)
 }
+
+/// A native PostgreSQL with an implementation of `vector`: ours, or the one that it is compared with.
+pub(crate) fn build_native_vector(name: &str) -> Result<()> {
+    let mut build = Build::open(Compiler::Llvm, false)?;
+    let _alone = lock_build_directory(&build.paths)?;
+    let native = STEPS.iter().find(|step| step.name == native::STEP).context("no step native")?;
+    run_step(&mut build, native, false)?;
+    let step = match name {
+        "ruvector" => &NATIVE_RUVECTOR,
+        _ => &NATIVE_PGVECTOR,
+    };
+    run_step(&mut build, step, false)
+}
+
+const NATIVE_RUVECTOR: Step = Step {
+    name: native::extension::RUVECTOR_STEP,
+    what: "native PostgreSQL with our extensions for vectors",
+    key: native::extension::ruvector_key,
+    run: native::extension::build_ruvector,
+};
+
+const NATIVE_PGVECTOR: Step = Step {
+    name: native::extension::PGVECTOR_STEP,
+    what: "native PostgreSQL with pgvector",
+    key: native::extension::pgvector_key,
+    run: native::extension::build_pgvector,
+};
 
 /// For `native build --clients`; no other step needs it.
 const NATIVE_CLIENTS: Step = Step {

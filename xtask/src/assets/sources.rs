@@ -22,6 +22,7 @@ pub(crate) const LIBXSLT: &str = "libxslt";
 pub(crate) const ICU: &str = "icu";
 pub(crate) const OPENSSL: &str = "openssl";
 pub(crate) const E2FSPROGS: &str = "e2fsprogs";
+pub(crate) const PGVECTOR: &str = "pgvector";
 
 /// Source packages, and the upstream series that `--update-lock` stays in.
 const SOURCES: &[(&str, &str)] = &[
@@ -40,7 +41,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("ip4r", "2."),
     ("pg-partman", "5."),
     ("pgtap", "1."),
-    ("pgvector", "0."),
+    (PGVECTOR, "0."),
     ("prefix", "1."),
 ];
 
@@ -91,7 +92,12 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
 /// PostgreSQL's tarball for a build that does without the toolchain's root: if it is not here yet, this machine's
 /// own apt fetches it.
 pub(crate) fn ensure_postgres(build: &Build, log: &mut Log) -> Result<PathBuf> {
-    let source = build.lock.source(POSTGRES)?;
+    ensure_source(build, log, POSTGRES)
+}
+
+/// The tarball of a pinned source, by this machine's own package manager if it is not here yet.
+pub(crate) fn ensure_source(build: &Build, log: &mut Log, name: &str) -> Result<PathBuf> {
+    let source = build.lock.source(name)?;
     if !is_here(build, source)? {
         let apt = Apt::host(build, log)?;
         fetch(build, &apt, log, source)?;

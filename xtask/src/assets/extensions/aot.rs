@@ -3,8 +3,8 @@
 use anyhow::{Context as _, Result};
 
 use super::super::{Build, Key, aot, hash};
-use super::catalogue::Catalogue;
-use super::{code, modules, wasm_dir};
+use super::catalogue::{Catalogue, Module, Purpose};
+use super::{code, wasm_dir};
 use crate::process::Log;
 
 /// The last bytes of a module's file; before them are its code's BLAKE3 and length.
@@ -21,12 +21,13 @@ pub(super) fn key(build: &Build) -> Result<Key> {
 pub(super) fn run(build: &Build, log: &mut Log) -> Result<()> {
     aot::build_tool(build, log)?;
     let tool = aot::tool_key(build)?.finish();
-    let names = modules(&Catalogue::read(build)?);
-    for name in &names {
+    let modules = Catalogue::read(build)?.modules()?;
+    for module in &modules {
+        let name = &module.name;
         let wasm = wasm_dir(build).join(format!("{name}.so"));
         let key = Key::new("module").text("tool", &tool).file("wasm", &wasm)?.finish();
         let stamp = build.paths.out("extensions/keys").join(name);
-        let out = code(build, name);
+        let out = code(build, module);
         if out.exists() && std::fs::read_to_string(&stamp).is_ok_and(|last| last == key) {
             continue;
         }
@@ -38,14 +39,18 @@ pub(super) fn run(build: &Build, log: &mut Log) -> Result<()> {
         std::fs::rename(&fresh, &out).with_context(|| format!("cannot write {}", out.display()))?;
         hash::write_file(&stamp, key.as_bytes())?;
     }
-    remove_others(build, &names)
+    remove_others(build, &modules)
 }
 
 /// Code of modules that are no more.
-fn remove_others(build: &Build, names: &[String]) -> Result<()> {
+fn remove_others(build: &Build, modules: &[Module]) -> Result<()> {
     let dir = build.paths.out("extensions/lib");
     for file in hash::files(&dir)? {
-        if !names.iter().any(|name| file.to_str() == Some(&format!("{name}.so"))) {
+        let is_packed = |module: &Module| {
+            module.purpose == Purpose::Packed
+                && file.to_str() == Some(&format!("{}.so", module.name))
+        };
+        if !modules.iter().any(is_packed) {
             let path = dir.join(file);
             std::fs::remove_file(&path)
                 .with_context(|| format!("cannot remove {}", path.display()))?;

@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result, bail};
 
 use super::super::libraries::unpack;
 use super::super::{Build, Key, abi, compile, hash, rewrite, symbols, wasm};
-use super::catalogue::{Catalogue, FILE, Source};
+use super::catalogue::{Catalogue, FILE, Module, Source};
 use super::interface::{Core, Imports};
-use super::{REGRESS, files, libraries, modules, sdk, side, wasm_dir};
+use super::{files, libraries, rust, sdk, side, wasm_dir};
 use crate::paths::WORK;
 use crate::process::Log;
 
@@ -28,13 +28,21 @@ pub(super) fn key(build: &Build) -> Result<Key> {
     let mut key = Key::new("extensions")
         .text("compile", &compile::key(build)?.finish())
         .text("libraries", &libraries::key(build)?.finish())
+        .text("rust", &rust::key(build)?.finish())
         .file("catalogue", &build.paths.repo(FILE))?
         .dir("side", &build.paths.repo("assets/wasix/side"))?
         .text("script", &script(&Catalogue::read(build)?, 1)?)
         .text("optimise", &side::optimise("", ""));
     for (source, _) in Catalogue::read(build)?.sources() {
-        if let Source::Package(name) = source {
-            key = key.text(&name, &build.lock.source(&name)?.sha256);
+        match source {
+            Source::Package(name) => key = key.text(&name, &build.lock.source(&name)?.sha256),
+            Source::Crate(name) => {
+                for part in PARTS_OF_CRATE {
+                    key = key.dir(part, &krate(build, &name).join(part))?;
+                }
+                key = key.file("makefile", &krate(build, &name).join("Makefile"))?;
+            }
+            Source::Contrib(_) | Source::Regress => {}
         }
     }
     let symbols = build.paths.work(symbols::NAMES);
@@ -52,13 +60,16 @@ pub(super) fn run(build: &Build, log: &mut Log) -> Result<()> {
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     sdk::write_pg_config(build)?;
     for (source, _) in catalogue.sources() {
-        if let Source::Package(name) = source {
-            unpack(build, log, &name, PACKAGES)?;
+        match source {
+            Source::Package(name) => unpack(build, log, &name, PACKAGES)?,
+            Source::Crate(name) => copy_crate(build, &name)?,
+            Source::Contrib(_) | Source::Regress => {}
         }
     }
     log.run(&mut build.chroot().script(&script(&catalogue, jobs)?))?;
-    for name in modules(&catalogue) {
-        let linked = hash::read(&linked(build, &catalogue, &name)?)?;
+    for module in catalogue.modules()? {
+        let linked = hash::read(&linked(build, &module))?;
+        let name = module.name;
         let module = rewrite::without_zeroing(&linked).with_context(|| format!("module {name}"))?;
         hash::write_file(&build.paths.work(LINKED).join(format!("{name}.so")), &module)?;
     }
@@ -76,7 +87,13 @@ fn script(catalogue: &Catalogue, jobs: usize) -> Result<String> {
     for (source, libraries) in catalogue.sources() {
         let dir = match &source {
             Source::Contrib(name) => format!("{WORK}/obj/contrib/{name}"),
-            Source::Package(name) => format!("{WORK}/{PACKAGES}/{name}"),
+            Source::Package(name) | Source::Crate(name) => format!("{WORK}/{PACKAGES}/{name}"),
+            Source::Regress => {
+                let dir = format!("{WORK}/obj/src/test/regress");
+                let make = side::make(&dir, &[], "all-lib", jobs)?;
+                script += &format!("rm -f {dir}/*.so\n{make}\n");
+                continue;
+            }
         };
         let install = format!("install DESTDIR={WORK}/{INSTALL}/{}", source.name());
         script += &format!(
@@ -85,23 +102,32 @@ fn script(catalogue: &Catalogue, jobs: usize) -> Result<String> {
             side::make(&dir, libraries, &install, 1)?
         );
     }
-    let regress = format!("{WORK}/obj/src/test/regress");
-    let make = side::make(&regress, &[], "all-lib", jobs)?;
-    Ok(script + &format!("rm -f {regress}/*.so\n{make}\n"))
+    Ok(script)
+}
+
+/// What is built of a crate: its C and its scripts. Its Rust is in a library, see the step `extension-libraries`.
+const PARTS_OF_CRATE: [&str; 2] = ["c", "sql"];
+
+fn krate(build: &Build, name: &str) -> PathBuf {
+    build.paths.repo("crates").join(name)
+}
+
+fn copy_crate(build: &Build, name: &str) -> Result<()> {
+    let (from, to) = (krate(build, name), build.paths.work(PACKAGES).join(name));
+    hash::empty_dir(&to)?;
+    for part in PARTS_OF_CRATE {
+        hash::mirror(&from.join(part), &to.join(part))?;
+    }
+    hash::copy(&from.join("Makefile"), &to.join("Makefile"))
 }
 
 /// The file that the makefiles have made.
-fn linked(build: &Build, catalogue: &Catalogue, module: &str) -> Result<PathBuf> {
-    if module == REGRESS {
-        return Ok(build.paths.work("obj/src/test/regress/regress.so"));
+fn linked(build: &Build, module: &Module) -> PathBuf {
+    let file = format!("{}.so", module.name);
+    match &module.source {
+        Source::Regress => build.paths.work("obj/src/test/regress").join(file),
+        source => files::installed(build, source).join("lib/postgresql").join(file),
     }
-    let of_module = |extension: &&super::catalogue::Extension| {
-        extension.modules().iter().any(|name| name == module)
-    };
-    let extension =
-        catalogue.extension.iter().find(of_module).context("a module of no extension")?;
-    let dir = files::installed(build, &extension.source());
-    Ok(dir.join("lib/postgresql").join(format!("{module}.so")))
 }
 
 /// Checks the optimised modules against the core and each other, and says for which core they are.
@@ -113,7 +139,7 @@ fn finish(build: &Build, catalogue: &Catalogue) -> Result<()> {
     let mut imports = Imports::default();
     let mut wanted = Vec::new();
     let out = wasm_dir(build);
-    for name in modules(catalogue) {
+    for Module { name, .. } in catalogue.modules()? {
         let file = format!("{name}.so");
         let bytes = hash::read(&build.paths.work(OPTIMISED).join(&file))?;
         if rewrite::first_section(&bytes) != Some(DYLINK) {

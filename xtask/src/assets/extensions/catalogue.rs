@@ -20,6 +20,9 @@ pub(super) struct Extension {
     contrib: Option<String>,
     /// A source package of Debian's, for what is not part of PostgreSQL.
     package: Option<String>,
+    /// A crate of this repository's, with a makefile.
+    #[serde(rename = "crate")]
+    krate: Option<String>,
     modules: Option<Vec<String>>,
     /// Static libraries that the modules are linked with.
     #[serde(default)]
@@ -33,10 +36,30 @@ pub(super) struct Extension {
     /// Of use only if it is loaded when PostgreSQL starts.
     #[serde(default)]
     pub(super) preload: bool,
+    /// Only built to be compared with: an extension of the same name is packed.
+    #[serde(default)]
+    pub(super) reference: bool,
 }
 
 fn yes() -> bool {
     true
+}
+
+/// A library that PostgreSQL loads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Module {
+    pub(super) name: String,
+    pub(super) purpose: Purpose,
+    pub(super) source: Source,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Purpose {
+    Packed,
+    /// See [`Extension::reference`].
+    Reference,
+    /// For PostgreSQL's regression tests.
+    Regress,
 }
 
 /// What a makefile builds: one or more extensions.
@@ -45,12 +68,17 @@ pub(super) enum Source {
     /// Below PostgreSQL's contrib.
     Contrib(String),
     Package(String),
+    /// Below this repository's crates.
+    Crate(String),
+    /// PostgreSQL's own module for its regression tests.
+    Regress,
 }
 
 impl Source {
     pub(super) fn name(&self) -> &str {
         match self {
-            Self::Contrib(name) | Self::Package(name) => name,
+            Self::Contrib(name) | Self::Package(name) | Self::Crate(name) => name,
+            Self::Regress => "regress",
         }
     }
 }
@@ -59,16 +87,44 @@ impl Catalogue {
     pub(super) fn read(build: &Build) -> Result<Self> {
         let catalogue: Self = toml::from_str(&hash::read_text(&build.paths.repo(FILE))?)
             .with_context(|| format!("in {FILE}"))?;
-        if !catalogue.extension.is_sorted_by(|a, b| a.name < b.name) {
+        let key = |extension: &Extension| (extension.name.clone(), extension.reference);
+        if !catalogue.extension.is_sorted_by(|a, b| key(a) < key(b)) {
             bail!("{FILE} is not sorted by name");
         }
         Ok(catalogue)
+    }
+
+    /// What users get.
+    pub(super) fn packed(&self) -> impl Iterator<Item = &Extension> {
+        self.extension.iter().filter(|extension| !extension.reference)
+    }
+
+    /// Each module once; no two have the same name.
+    pub(super) fn modules(&self) -> Result<Vec<Module>> {
+        let mut modules = vec![Module {
+            name: "regress".to_owned(),
+            purpose: Purpose::Regress,
+            source: Source::Regress,
+        }];
+        for extension in &self.extension {
+            let purpose = if extension.reference { Purpose::Reference } else { Purpose::Packed };
+            for name in extension.modules() {
+                modules.push(Module { name, purpose, source: extension.source() });
+            }
+        }
+        modules.sort();
+        modules.dedup();
+        match modules.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            Some(pair) => bail!("{FILE}: two modules are named {}", pair[0].name),
+            None => Ok(modules),
+        }
     }
 
     /// Each source once, with the libraries that its modules need.
     pub(super) fn sources(&self) -> Vec<(Source, &[String])> {
         let mut sources: Vec<(Source, &[String])> =
             self.extension.iter().map(|e| (e.source(), e.libraries.as_slice())).collect();
+        sources.push((Source::Regress, &[]));
         sources.sort();
         sources.dedup();
         sources
@@ -77,10 +133,11 @@ impl Catalogue {
 
 impl Extension {
     pub(super) fn source(&self) -> Source {
-        match (&self.package, &self.contrib) {
-            (Some(package), _) => Source::Package(package.clone()),
-            (None, Some(dir)) => Source::Contrib(dir.clone()),
-            (None, None) => Source::Contrib(self.name.clone()),
+        match (&self.krate, &self.package, &self.contrib) {
+            (Some(krate), _, _) => Source::Crate(krate.clone()),
+            (None, Some(package), _) => Source::Package(package.clone()),
+            (None, None, Some(dir)) => Source::Contrib(dir.clone()),
+            (None, None, None) => Source::Contrib(self.name.clone()),
         }
     }
 

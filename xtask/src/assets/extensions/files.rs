@@ -1,12 +1,13 @@
 //! Control files, scripts and dictionaries: what the makefiles install beside the modules.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
 use super::super::{Build, flags, hash, share};
 use super::build::INSTALL;
-use super::catalogue::{Catalogue, Source};
+use super::catalogue::{Catalogue, Extension, Purpose, Source};
 use super::share_dir;
 
 /// Of the share directory, what is taken.
@@ -18,9 +19,16 @@ pub(super) fn installed(build: &Build, source: &Source) -> PathBuf {
 }
 
 pub(super) fn collect(build: &Build, catalogue: &Catalogue) -> Result<()> {
-    let out = share_dir(build);
-    hash::empty_dir(&out)?;
-    for (source, _) in catalogue.sources() {
+    let (reference, packed): (Vec<&Extension>, Vec<&Extension>) =
+        catalogue.extension.iter().partition(|extension| extension.reference);
+    collect_to(build, &share_dir(build, Purpose::Packed), &packed)?;
+    collect_to(build, &share_dir(build, Purpose::Reference), &reference)
+}
+
+fn collect_to(build: &Build, out: &Path, extensions: &[&Extension]) -> Result<()> {
+    hash::empty_dir(out)?;
+    let sources: BTreeSet<Source> = extensions.iter().map(|extension| extension.source()).collect();
+    for source in sources {
         let share = installed(build, &source).join(share::SHARE);
         for part in PARTS {
             let from = share.join(part);
@@ -28,7 +36,7 @@ pub(super) fn collect(build: &Build, catalogue: &Catalogue) -> Result<()> {
                 continue;
             }
             for file in hash::files(&from)? {
-                if !is_wanted(part, &file, catalogue) {
+                if !is_wanted(part, &file, extensions) {
                     continue;
                 }
                 let to = out.join(part).join(&file);
@@ -39,8 +47,8 @@ pub(super) fn collect(build: &Build, catalogue: &Catalogue) -> Result<()> {
             }
         }
     }
-    for extension in &catalogue.extension {
-        let control = control_file(&out, &extension.name);
+    for extension in extensions {
+        let control = control_file(out, &extension.name);
         if extension.create != control.exists() {
             bail!(
                 "{} {}",
@@ -53,13 +61,13 @@ pub(super) fn collect(build: &Build, catalogue: &Catalogue) -> Result<()> {
 }
 
 /// Beside control files and scripts of versions, some makefiles install what is from before there were extensions.
-fn is_wanted(part: &str, file: &Path, catalogue: &Catalogue) -> bool {
+fn is_wanted(part: &str, file: &Path, extensions: &[&Extension]) -> bool {
     if part != "extension" || file.extension().is_some_and(|ending| ending == "control") {
         return true;
     }
     let name = file.to_string_lossy();
     let parts: Vec<&str> = name.split("--").collect();
-    let extension = catalogue.extension.iter().find(|extension| extension.name == parts[0]);
+    let extension = extensions.iter().find(|extension| extension.name == parts[0]);
     match parts.len() {
         1 => false,
         2 => extension.is_some(),
@@ -82,7 +90,7 @@ pub(super) struct Control {
 
 impl Control {
     pub(super) fn read(build: &Build, extension: &str) -> Result<Self> {
-        let path = control_file(&share_dir(build), extension);
+        let path = control_file(&share_dir(build, Purpose::Packed), extension);
         Self::parse(&hash::read_text(&path)?).with_context(|| path.display().to_string())
     }
 

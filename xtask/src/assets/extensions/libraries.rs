@@ -29,6 +29,8 @@ const LIBRARIES: &[Library] = &[
         flags: "-DHAVE_UUID_E2FS=1 -DHAVE_UUID_UUID_H=1",
     },
     // As with UUIDs. Its libxml2 is the core's.
+    // See the step `extension-rust`.
+    Library { name: "ruvector", files: &["libruvector.a"], flags: "" },
     Library { name: "xslt", files: &["libxslt.a"], flags: "-DUSE_LIBXSLT=1" },
 ];
 

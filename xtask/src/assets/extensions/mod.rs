@@ -2,6 +2,7 @@
 //! to the core (`src/kernel/linker`).
 //!
 //! `out/extensions` is laid out as a directory of extensions that the library can be given: `lib/*.so` and `share/`.
+//! So is `out/extensions/reference`, with what ours are compared with.
 
 mod aot;
 mod build;
@@ -10,6 +11,7 @@ mod files;
 mod interface;
 pub(crate) mod libraries;
 mod pack;
+pub(crate) mod rust;
 mod sdk;
 mod side;
 
@@ -17,7 +19,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use self::catalogue::Catalogue;
+use self::catalogue::{Module, Purpose};
 use super::{Build, Key};
 use crate::process::Log;
 
@@ -44,29 +46,26 @@ pub(crate) fn pack_key(build: &Build, key: Key) -> Result<Key> {
     pack::key(build, key)
 }
 
-/// PostgreSQL's own module for its regression tests. Not for users, so in a directory of its own.
-const REGRESS: &str = "regress";
-
 /// The modules as WebAssembly.
 fn wasm_dir(build: &Build) -> PathBuf {
     build.paths.out("extensions/wasm")
 }
 
-/// Native code: of all modules that are packed, or of the one for the regression tests.
-fn code(build: &Build, module: &str) -> PathBuf {
-    let dir = if module == REGRESS { "extensions/regress/lib" } else { "extensions/lib" };
-    build.paths.out(dir).join(format!("{module}.so"))
+/// What is not packed has directories of its own.
+fn dir(build: &Build, purpose: Purpose) -> PathBuf {
+    build.paths.out(match purpose {
+        Purpose::Packed => "extensions",
+        Purpose::Reference => "extensions/reference",
+        Purpose::Regress => "extensions/regress",
+    })
+}
+
+/// A module's native code.
+fn code(build: &Build, module: &Module) -> PathBuf {
+    dir(build, module.purpose).join("lib").join(format!("{}.so", module.name))
 }
 
 /// Control files, scripts and dictionaries.
-fn share_dir(build: &Build) -> PathBuf {
-    build.paths.out("extensions/share")
-}
-
-/// All modules that are built.
-fn modules(catalogue: &Catalogue) -> Vec<String> {
-    let mut modules: Vec<String> =
-        catalogue.extension.iter().flat_map(|extension| extension.modules()).collect();
-    modules.push(REGRESS.to_owned());
-    modules
+fn share_dir(build: &Build, purpose: Purpose) -> PathBuf {
+    dir(build, purpose).join("share")
 }

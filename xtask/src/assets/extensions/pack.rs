@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::super::manifest::Packed;
 use super::super::pack::{store, tree, write_index};
 use super::super::{Build, Key, abi, hash, share};
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Module as Built, Purpose};
 use super::files::{Control, PARTS};
-use super::{REGRESS, code, modules, share_dir, wasm_dir};
+use super::{code, share_dir, wasm_dir};
 use crate::process::Log;
 
 /// The crate with control files, scripts and dictionaries.
@@ -54,14 +54,15 @@ struct Module {
 pub(super) fn key(build: &Build, key: Key) -> Result<Key> {
     let catalogue = Catalogue::read(build)?;
     let mut key = key;
-    for module in packed_modules(&catalogue) {
+    for module in packed_modules(&catalogue)? {
         let file = code(build, &module);
         if file.exists() {
-            key = key.file(&module, &file)?;
+            key = key.file(&module.name, &file)?;
         }
     }
-    if share_dir(build).exists() {
-        key = key.dir("extensions", &share_dir(build))?;
+    let share = share_dir(build, Purpose::Packed);
+    if share.exists() {
+        key = key.dir("extensions", &share)?;
     }
     Ok(key)
 }
@@ -72,11 +73,11 @@ pub(crate) fn pack(build: &Build, log: &mut Log) -> Result<Vec<Packed>> {
     let installation = build.paths.out("extensions/installation");
     hash::empty_dir(&installation)?;
     for part in PARTS {
-        let from = share_dir(build).join(part);
+        let from = share_dir(build, Purpose::Packed).join(part);
         hash::mirror(&from, &installation.join(share::SHARE).join(part))?;
     }
     // PostgreSQL looks whether a module's file is there before it asks for the module.
-    for name in packed_modules(&catalogue) {
+    for Built { name, .. } in packed_modules(&catalogue)? {
         let text = format!("{name} is a side module\n");
         let file = installation.join(share::LIBRARIES).join(format!("{name}.so"));
         hash::write_file(&file, text.as_bytes())?;
@@ -85,8 +86,9 @@ pub(crate) fn pack(build: &Build, log: &mut Log) -> Result<Vec<Packed>> {
     let what = "Control files, scripts, dictionaries and names of modules, as parts of the installation tree";
     let mut packed = vec![store(build, log, FILES, "extensions.img", what, &archive)?];
     let mut described = Vec::new();
-    for name in packed_modules(&catalogue) {
-        let content = hash::read(&code(build, &name))?;
+    for module in packed_modules(&catalogue)? {
+        let content = hash::read(&code(build, &module))?;
+        let name = module.name;
         let what = format!("The module {name} as native code");
         let file = store(build, log, MODULES, &format!("{name}.so"), &what, &content)?;
         let wasm = hash::read(&wasm_dir(build).join(format!("{name}.so")))?;
@@ -106,11 +108,10 @@ pub(crate) fn pack(build: &Build, log: &mut Log) -> Result<Vec<Packed>> {
     Ok(packed)
 }
 
-fn packed_modules(catalogue: &Catalogue) -> Vec<String> {
-    let mut names = modules(catalogue);
-    names.retain(|name| name != REGRESS);
-    names.sort();
-    names
+fn packed_modules(catalogue: &Catalogue) -> Result<Vec<Built>> {
+    let mut modules = catalogue.modules()?;
+    modules.retain(|module| module.purpose == Purpose::Packed);
+    Ok(modules)
 }
 
 /// Files of modules that are no more.
@@ -147,11 +148,11 @@ fn write_modules(build: &Build, packed: &[Packed]) -> Result<()> {
 
 fn write_manifest(build: &Build, catalogue: &Catalogue, modules: Vec<Module>) -> Result<()> {
     let mut extensions = Vec::new();
-    for entry in &catalogue.extension {
+    for entry in catalogue.packed() {
         let control =
             if entry.create { Control::read(build, &entry.name)? } else { Control::default() };
         for name in &control.requires {
-            if !catalogue.extension.iter().any(|other| other.name == *name) && name != "plpgsql" {
+            if !catalogue.packed().any(|other| other.name == *name) && name != "plpgsql" {
                 bail!("extension {} requires {name}, which is not packed", entry.name);
             }
         }
