@@ -492,6 +492,38 @@ fn forks_of_a_database_in_use() {
     assert_eq!(text(&mut db, "SELECT sum(amount) FROM account"), "0");
 }
 
+/// A fork asks the processes that can be started again to end. It once asked the workers of others' queries too, and
+/// those failed.
+#[test]
+fn a_fork_lets_the_workers_of_another_query_finish() {
+    let mut db = temporary();
+    db.exec("CREATE TABLE page (body text)").unwrap();
+    db.exec("INSERT INTO page SELECT repeat('x', 2000) FROM generate_series(1, 400)").unwrap();
+    let mut session = db.connect().unwrap();
+    session
+        .exec("SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+             SET max_parallel_workers_per_gather = 2")
+        .unwrap();
+    const SLOW: &str = "SELECT count(*)::int8 FROM page WHERE pg_sleep(0.01) IS NOT NULL";
+    let plan: Vec<String> = session
+        .query(&format!("EXPLAIN {SLOW}"), &[])
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    assert!(plan.iter().any(|line| line.contains("Workers Planned: 2")), "{plan:?}");
+    std::thread::scope(|scope| {
+        let slow =
+            scope.spawn(move || session.query_one(SLOW, &[]).map(|row| row.get::<_, i64>(0)));
+        let workers =
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'parallel worker'";
+        eventually("the workers run", || text(&mut db, workers) == "2");
+        let mut fork = db.fork().unwrap();
+        assert_eq!(text(&mut fork, "SELECT count(*) FROM page"), "400");
+        assert_eq!(slow.join().unwrap().unwrap(), 400);
+    });
+}
+
 #[test]
 fn memory_of_dropped_copies_is_given_back() {
     let mut child = Process::start("dropped copies", std::path::Path::new(""), &[]);
