@@ -205,7 +205,7 @@ fn run(paths: &Paths, extension: &str, tests: &Tests, output: &Path) -> Result<B
     }
     let server =
         Server::start(Transport::Unix, &[&dir], &output, &settings, &paths.test_modules())?;
-    let outcome = run_at(paths, server.connection().into(), dir, tests, output)?;
+    let outcome = run_at(paths, server.connection().into(), &dir, &dir, tests, output)?;
     // A hanging server ends with the process.
     match outcome.stalled {
         true => std::mem::forget(server),
@@ -214,11 +214,12 @@ fn run(paths: &Paths, extension: &str, tests: &Tests, output: &Path) -> Result<B
     Ok(outcome.passed)
 }
 
-/// The tests in a directory, on a server that can read it.
+/// The tests in a directory, on a server that can read it. What paths in them are relative to is another directory.
 pub(super) fn run_at(
     paths: &Paths,
     connection: Address,
-    dir: PathBuf,
+    dir: &Path,
+    relative_to: &Path,
     tests: &Tests,
     output: PathBuf,
 ) -> Result<Outcome> {
@@ -226,8 +227,8 @@ pub(super) fn run_at(
     Runner {
         program: paths.native_tree("src/test/regress/pg_regress"),
         bin: paths.native("bin"),
-        directory: dir.clone(),
-        tests: dir,
+        directory: relative_to.to_owned(),
+        tests: dir.to_owned(),
         output,
         connection,
         environment: &[],

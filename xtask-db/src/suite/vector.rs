@@ -62,7 +62,7 @@ pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
                 port: 5432,
                 user: "postgres".to_owned(),
             };
-            (run_at(&paths, address, dir, &tests, results.clone())?, None)
+            (run_at(&paths, address, &dir, &results, &tests, results.clone())?, None)
         } else {
             let modules = if reference { vec![paths.reference_modules()?] } else { Vec::new() };
             let server = Server::start(
@@ -73,7 +73,7 @@ pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
                 modules.as_slice(),
             )?;
             let address = server.connection().into();
-            (run_at(&paths, address, dir, &tests, results.clone())?, Some(server))
+            (run_at(&paths, address, &dir, &results, &tests, results.clone())?, Some(server))
         };
         if outcome.stalled {
             std::mem::forget(hanging);
