@@ -42,6 +42,9 @@ fn run(args: &[String]) -> Result<ExitCode> {
         Some((command, rest)) if command == "isolation" => suite::ISOLATION.command(rest),
         Some((command, [path])) if command == "image" => image::make(path.as_ref()),
         Some((command, [])) if command == "interop" => perf::interop::command(),
+        Some((command, [option])) if command == "interop" && option == "--vector" => {
+            perf::interop::vector()
+        }
         Some((command, rest)) if command == "perf" => perf::command(rest),
         Some((command, rest)) if command == perf::CHILD => perf::child(rest),
         _ => bail!("usage: xtask-db regress|isolation|interop|perf [OPTIONS] (--help lists them)"),

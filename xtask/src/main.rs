@@ -30,6 +30,7 @@ Maintainer commands of pglite-oxide.
       --vector                         pgvector's, against our `vector`
   cargo xtask isolation [OPTIONS]      its isolation tests: sessions that wait for each other
   cargo xtask interop                  native pg_dump, pg_restore and psql read our dumps, and the reverse
+      --vector                         vectors move to native PostgreSQL and back
   cargo xtask perf [OPTIONS]           measurements, beside the native PostgreSQL (--help lists the options)
 
 `assets build` needs Debian, root and network; `native build` Debian and network. They work in $PGLITE_OXIDE_BUILD

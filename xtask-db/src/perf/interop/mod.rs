@@ -7,6 +7,8 @@ use anyhow::{Context, Result, ensure};
 use pglite_oxide::Pglite;
 use pglite_oxide::tools::Format;
 
+mod vector;
+
 use super::native::{NativeData, NativeServer};
 use super::servers::TEMPORARY;
 use crate::paths::Paths;
@@ -21,6 +23,8 @@ const CHECKSUM: &str = "\
     SELECT (SELECT md5(string_agg(t::text, ';' ORDER BY t::text)) FROM item t) \
         || (SELECT md5(string_agg(t::text, ';' ORDER BY t::text)) FROM \"odd \"\"name\" t) \
         || (SELECT last_value FROM counter)";
+
+pub(crate) use vector::command as vector;
 
 pub(crate) fn command() -> Result<ExitCode> {
     let dir = tempfile::tempdir()?;
