@@ -4,6 +4,7 @@
 //! and returns `false`; all here is left, and the C function at the beginning raises the error again ([`RETHROW`]).
 
 mod build;
+mod check;
 mod codes;
 mod insert;
 mod kernel;
