@@ -97,6 +97,7 @@ extern bool ruvector_average(uint32 kind, double count, const double *sums, size
 							 Failure *failure);
 
 /* values.c */
+extern View DatumView(Datum value, Kind kind);
 extern View ArgumentView(FunctionCallInfo fcinfo, int argument, Kind kind);
 extern void RaiseFailure(const Failure *failure) pg_attribute_noreturn();
 extern Datum ResultDatum(Bytes bytes);

@@ -6,8 +6,6 @@
 #include "utils/memutils.h"
 #include "varatt.h"
 
-PG_MODULE_MAGIC;
-
 extern void *ruvector_allocate(size_t size);
 extern void *ruvector_reallocate(void *memory, size_t size);
 extern void ruvector_free(void *memory);
@@ -57,12 +55,12 @@ RaiseFailure(const Failure *failure)
 }
 
 /*
- * A value of an argument, whose parts stay where they are. Corrupt data must not make Rust read beyond them.
+ * The parts of a value, which stay where they are. Corrupt data must not make Rust read beyond them.
  */
 View
-ArgumentView(FunctionCallInfo fcinfo, int argument, Kind kind)
+DatumView(Datum value, Kind kind)
 {
-	struct varlena *datum = PG_DETOAST_DATUM(PG_GETARG_DATUM(argument));
+	struct varlena *datum = PG_DETOAST_DATUM(value);
 	Size		size = VARSIZE(datum);
 	View		view = {.kind = kind};
 	Size		needed;
@@ -99,6 +97,12 @@ ArgumentView(FunctionCallInfo fcinfo, int argument, Kind kind)
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("a stored vector is shorter than its dimensions need")));
 	return view;
+}
+
+View
+ArgumentView(FunctionCallInfo fcinfo, int argument, Kind kind)
+{
+	return DatumView(PG_GETARG_DATUM(argument), kind);
 }
 
 /*

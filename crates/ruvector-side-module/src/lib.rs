@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod aggregate;
+mod hnsw;
 mod memory;
 mod types;
 mod view;

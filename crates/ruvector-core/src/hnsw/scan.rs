@@ -4,7 +4,7 @@ use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use super::store::{Candidate, ElementId, EntryPoint, Store};
+use super::store::{Candidate, ElementId, EntryPoint, Store, Visit};
 use super::visited::Visited;
 use crate::error::Result;
 
@@ -19,6 +19,8 @@ pub(super) struct Layer {
     /// How many of those are live.
     live: usize,
     links: Vec<ElementId>,
+    /// What visiting these has given.
+    visited_now: Vec<Option<Visit>>,
     /// What was found, nearest first.
     pub(super) found: Vec<Candidate>,
     /// How many distances were computed.
@@ -33,6 +35,7 @@ impl Layer {
             nearest: BinaryHeap::new(),
             live: 0,
             links: Vec::new(),
+            visited_now: Vec::new(),
             found: Vec::new(),
             visits: 0,
         })
@@ -99,15 +102,12 @@ impl Layer {
                 }
             }
             links.truncate(unvisited);
-            if let Some(&first) = links.first() {
-                store.prefetch(first);
-            }
-            for (at, &id) in links.iter().enumerate() {
-                if let Some(&following) = links.get(at + 1) {
-                    store.prefetch(following);
-                }
-                self.visits += 1;
-                let Some(visit) = store.visit(query, id, layer)? else { continue };
+            self.visits += unvisited as u64;
+            let mut visits = core::mem::take(&mut self.visited_now);
+            visits.clear();
+            store.visit_many(query, &links, layer, &mut visits)?;
+            for (&id, &visit) in links.iter().zip(&visits) {
+                let Some(visit) = visit else { continue };
                 let candidate = Candidate::new(id, visit);
                 let farthest = self.nearest.peek().map_or(f32::INFINITY, |c| c.distance);
                 if self.live < ef || candidate.distance < farthest {
@@ -117,6 +117,7 @@ impl Layer {
                 }
             }
             self.links = links;
+            self.visited_now = visits;
         }
         self.found.clear();
         self.found.try_reserve(self.nearest.len()).map_err(crate::Error::from)?;

@@ -11,6 +11,7 @@ use crate::error::Error;
 ///
 /// A store whose elements may be replaced by others puts a version into it, and knows by that that an element is gone.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(transparent)]
 pub struct ElementId(pub u64);
 
 /// An element and its distance from what is searched for.
@@ -107,6 +108,31 @@ pub trait Store {
         element: ElementId,
         layer: u8,
     ) -> Result<Option<Visit>, Self::Error>;
+
+    /// Visits several elements: adds as many entries to `into`. A store for which each call is an effort does it in one.
+    ///
+    /// # Errors
+    /// The store's.
+    #[inline]
+    fn visit_many(
+        &mut self,
+        query: &Self::Vector,
+        elements: &[ElementId],
+        layer: u8,
+        into: &mut Vec<Option<Visit>>,
+    ) -> Result<(), Self::Error> {
+        into.try_reserve(elements.len()).map_err(Error::from)?;
+        if let Some(&first) = elements.first() {
+            self.prefetch(first);
+        }
+        for (at, &element) in elements.iter().enumerate() {
+            if let Some(&following) = elements.get(at + 1) {
+                self.prefetch(following);
+            }
+            into.push(self.visit(query, element, layer)?);
+        }
+        Ok(())
+    }
 
     /// A hint that an element will be visited soon: for memory or pages to be fetched.
     fn prefetch(&mut self, element: ElementId) {

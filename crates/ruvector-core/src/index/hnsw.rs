@@ -3,9 +3,10 @@
 use alloc::vec::Vec;
 
 use super::bytes::{Kind, Reader as ByteReader, Writer as ByteWriter};
-use super::graph::{Links, MAX_LEVEL, NO_NODE, Reader, Writer};
+use super::reader::Reader;
 use super::{Metric, Neighbor, Vectors};
 use crate::error::{Error, Result};
+use crate::hnsw::graph::{Links, MAX_LEVEL, NO_NODE, Writer};
 use crate::hnsw::{self, Candidate, ElementId, Options, Plan, Scan, Workspace};
 use crate::rng::SplitMix64;
 

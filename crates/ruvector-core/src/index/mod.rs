@@ -2,8 +2,8 @@
 
 mod bytes;
 mod flat;
-mod graph;
 mod hnsw;
+mod reader;
 
 pub use flat::FlatIndex;
 pub use hnsw::{HnswIndex, IndexOptions};

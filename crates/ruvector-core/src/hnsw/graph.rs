@@ -6,18 +6,16 @@
 
 use alloc::vec::Vec;
 
-use super::{Metric, Vectors};
+use super::Options;
+use super::insert::Plan;
+use super::select::{Kept, keep_incrementally};
+use super::store::{Candidate, ElementId, EntryPoint, LinkStore, Store, Visit};
 use crate::error::{Error, Result};
-use crate::hnsw::{
-    Candidate, ElementId, EntryPoint, Kept, LinkStore, Options, Plan, Store, Visit,
-    keep_incrementally,
-};
-use crate::kernels::{self, Kernels};
 
 /// The highest layer that an element can have.
-pub(super) const MAX_LEVEL: u8 = 30;
+pub const MAX_LEVEL: u8 = 30;
 /// In place of the level of a vector that is not an element of the graph, because it equals another one.
-pub(super) const NO_NODE: u8 = u8::MAX;
+pub const NO_NODE: u8 = u8::MAX;
 /// In the place of the count: the list is in order and has marks.
 const MARKED: u32 = 1 << 31;
 /// In the place of a link: the heuristic takes it.
@@ -25,21 +23,48 @@ const NEARER: u32 = 1 << 31;
 /// Links that there can be in a list, and one more.
 const MAX_LINKS: usize = 201;
 
+/// Makes room, for an eighth more at least: who builds large graphs has given them a limit, which doubling would break.
+fn grow<T>(vec: &mut Vec<T>, count: usize) -> Result<()> {
+    if vec.len() + count > vec.capacity() {
+        vec.try_reserve_exact(count.max(vec.len() / 8).max(64))?;
+    }
+    Ok(())
+}
+
+/// The vectors of a graph in memory, by the numbers of their elements.
+pub trait VectorTable: Copy {
+    /// A vector, as distances are computed of it.
+    type View: Copy;
+
+    /// The vector of an element, if there is one.
+    fn get(self, element: u32) -> Option<Self::View>;
+
+    /// What orders vectors as the distance does. What is not a number counts as infinite.
+    fn order(self, a: Self::View, b: Self::View) -> f32;
+
+    /// A hint that the vector of an element will be read soon.
+    fn prefetch(self, element: u32) {
+        let _ = element;
+    }
+}
+
+/// The links of a graph in memory.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Links {
-    pub(super) options: Options,
-    pub(super) levels: Vec<u8>,
+pub struct Links {
+    pub(crate) options: Options,
+    pub(crate) levels: Vec<u8>,
     /// The first place of each element.
     starts: Vec<usize>,
-    pub(super) places: Vec<u32>,
+    pub(crate) places: Vec<u32>,
     distances: Vec<f32>,
     /// How many vectors that stand at an element are not removed.
-    pub(super) live: Vec<u32>,
-    pub(super) entry: Option<u32>,
+    pub(crate) live: Vec<u32>,
+    pub(crate) entry: Option<u32>,
 }
 
 impl Links {
-    pub(super) fn new(options: Options) -> Self {
+    /// Without any element.
+    pub const fn new(options: Options) -> Self {
         Self {
             options,
             levels: Vec::new(),
@@ -49,6 +74,37 @@ impl Links {
             live: Vec::new(),
             entry: None,
         }
+    }
+
+    /// How many elements there are, those that are not in the graph included.
+    pub fn len(&self) -> usize {
+        self.levels.len()
+    }
+
+    /// Is there no element?
+    pub fn is_empty(&self) -> bool {
+        self.levels.is_empty()
+    }
+
+    /// The highest layer of an element.
+    pub fn level(&self, element: u32) -> Option<u8> {
+        self.levels.get(element as usize).copied().filter(|&level| level != NO_NODE)
+    }
+
+    /// Where searches begin.
+    pub const fn entry(&self) -> Option<u32> {
+        self.entry
+    }
+
+    /// Sets where searches begin: at an element of the highest layer that there is.
+    pub const fn set_entry(&mut self, entry: Option<u32>) {
+        self.entry = entry;
+    }
+
+    /// Bytes of memory that adding elements will soon take, and those that are in use.
+    pub fn memory(&self) -> usize {
+        let element = size_of::<u8>() + size_of::<usize>() + size_of::<u32>();
+        self.levels.capacity() * element + self.places.capacity() * 2 * size_of::<u32>()
     }
 
     /// Where the list of an element on a layer is, if it is on that layer.
@@ -79,7 +135,7 @@ impl Links {
 
     /// The links of an element on a layer.
     #[inline]
-    pub(super) fn ids(&self, element: u32, layer: u8) -> impl Iterator<Item = u32> {
+    pub fn ids(&self, element: u32, layer: u8) -> impl Iterator<Item = u32> {
         let links = self
             .list(element, layer)
             .map_or(&[][..], |list| &self.places[list + 1..][..self.count(list)]);
@@ -87,13 +143,16 @@ impl Links {
     }
 
     /// Adds an element without links; with [`NO_NODE`] one that is not in the graph.
-    pub(super) fn add(&mut self, level: u8) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn add(&mut self, level: u8) -> Result<()> {
         let size = self.size(level);
-        self.levels.try_reserve(1)?;
-        self.starts.try_reserve(1)?;
-        self.live.try_reserve(1)?;
-        self.places.try_reserve(size)?;
-        self.distances.try_reserve(size)?;
+        grow(&mut self.levels, 1)?;
+        grow(&mut self.starts, 1)?;
+        grow(&mut self.live, 1)?;
+        grow(&mut self.places, size)?;
+        grow(&mut self.distances, size)?;
         self.levels.push(level);
         self.starts.push(self.places.len());
         self.live.push(u32::from(level != NO_NODE));
@@ -103,7 +162,7 @@ impl Links {
     }
 
     /// Sets all links of an element.
-    pub(super) fn set(&mut self, element: u32, plan: &Plan) {
+    pub fn set(&mut self, element: u32, plan: &Plan) {
         for (layer, links) in (0u8..).zip(&plan.links) {
             let Some(list) = self.list(element, layer) else { continue };
             let count = links.len().min(self.options.max_links(layer));
@@ -116,7 +175,7 @@ impl Links {
     }
 
     /// Takes all links of an element away.
-    pub(super) fn clear(&mut self, element: u32) {
+    pub(crate) fn clear(&mut self, element: u32) {
         let level = self.levels.get(element as usize).copied().filter(|&level| level != NO_NODE);
         for layer in 0..=level.unwrap_or(0) {
             if let Some(list) = self.list(element, layer) {
@@ -126,12 +185,12 @@ impl Links {
     }
 
     /// The parts as they were stored, checked, with the distances computed again.
-    pub(super) fn from_parts(
+    pub(crate) fn from_parts<T: VectorTable>(
         options: Options,
         levels: Vec<u8>,
         places: Vec<u32>,
         entry: Option<u32>,
-        vectors: &Vectors,
+        vectors: T,
     ) -> Result<Self> {
         let corrupt = |what| Error::Corrupt { what };
         let count = levels.len();
@@ -170,7 +229,7 @@ impl Links {
                         return Err(corrupt("a link leads nowhere"));
                     }
                     let other = vectors.get(link).ok_or(corrupt("a link leads nowhere"))?;
-                    links.distances[place] = order(vectors, own, other);
+                    links.distances[place] = vectors.order(own, other);
                 }
                 let marked = links.places[list] & MARKED != 0;
                 let distances = &links.distances[list + 1..][..links_here];
@@ -203,40 +262,40 @@ impl Links {
     }
 }
 
-/// The order of two vectors, where what is not a number counts as infinite, as in a [`Candidate`].
-#[inline]
-fn order(vectors: &Vectors, a: &[f32], b: &[f32]) -> f32 {
-    let order = vectors.order(a, b);
-    if order.is_nan() { f32::INFINITY } else { order }
-}
-
-/// To search.
-pub(super) struct Reader<'a> {
-    vectors: &'a Vectors,
-    metric: Metric,
-    kernels: &'static Kernels,
-    links: &'a Links,
-}
-
-impl<'a> Reader<'a> {
-    pub(super) fn new(vectors: &'a Vectors, links: &'a Links) -> Self {
-        Self { vectors, metric: vectors.metric(), kernels: kernels::detect(), links }
-    }
-}
-
-fn entry_point(links: &Links) -> Option<EntryPoint> {
+pub(crate) fn entry_point(links: &Links) -> Option<EntryPoint> {
     let entry = links.entry?;
     let level = *links.levels.get(entry as usize)?;
     Some(EntryPoint { id: ElementId(u64::from(entry)), level })
 }
 
 /// Numbers of elements fit into 32 bits: others come from nowhere.
-fn number(element: ElementId) -> u32 {
+pub(crate) fn number(element: ElementId) -> u32 {
     u32::try_from(element.0).unwrap_or(u32::MAX)
 }
 
-impl<'a> Store for Reader<'a> {
-    type Vector = &'a [f32];
+pub(crate) fn add_links(
+    links: &Links,
+    element: ElementId,
+    layer: u8,
+    into: &mut Vec<ElementId>,
+) -> Result<()> {
+    into.try_reserve(links.options.max_links(layer))?;
+    into.extend(links.ids(number(element), layer).map(|id| ElementId(u64::from(id))));
+    Ok(())
+}
+
+/// A graph in memory that is being built. New elements are planned with [`super::plan`], added to the links, and linked
+/// with [`super::link`].
+#[derive(Debug)]
+pub struct Writer<'a, T> {
+    /// The vectors.
+    pub vectors: T,
+    /// The links.
+    pub links: &'a mut Links,
+}
+
+impl<T: VectorTable> Store for Writer<'_, T> {
+    type Vector = T::View;
     type Error = Error;
 
     fn entry_point(&mut self) -> Result<Option<EntryPoint>> {
@@ -244,16 +303,14 @@ impl<'a> Store for Reader<'a> {
     }
 
     fn links(&mut self, element: ElementId, layer: u8, into: &mut Vec<ElementId>) -> Result<()> {
-        into.try_reserve(self.links.options.max_links(layer))?;
-        into.extend(self.links.ids(number(element), layer).map(|id| ElementId(u64::from(id))));
-        Ok(())
+        add_links(self.links, element, layer, into)
     }
 
     #[inline]
-    fn visit(&mut self, query: &&'a [f32], element: ElementId, _: u8) -> Result<Option<Visit>> {
+    fn visit(&mut self, query: &T::View, element: ElementId, _: u8) -> Result<Option<Visit>> {
         let element = number(element);
         let Some(vector) = self.vectors.get(element) else { return Ok(None) };
-        let distance = self.metric.order(self.kernels, query, vector);
+        let distance = self.vectors.order(*query, vector);
         let live = self.links.live.get(element as usize).is_some_and(|&live| live > 0);
         Ok(Some(Visit { distance, live }))
     }
@@ -268,51 +325,13 @@ impl<'a> Store for Reader<'a> {
     }
 }
 
-/// To build.
-pub(super) struct Writer<'a> {
-    pub(super) vectors: &'a Vectors,
-    pub(super) links: &'a mut Links,
-}
-
-impl<'a> Store for Writer<'a> {
-    type Vector = &'a [f32];
-    type Error = Error;
-
-    fn entry_point(&mut self) -> Result<Option<EntryPoint>> {
-        Ok(entry_point(self.links))
-    }
-
-    fn links(&mut self, element: ElementId, layer: u8, into: &mut Vec<ElementId>) -> Result<()> {
-        Reader::new(self.vectors, self.links).links(element, layer, into)
-    }
-
-    #[inline]
-    fn visit(&mut self, query: &&'a [f32], element: ElementId, layer: u8) -> Result<Option<Visit>> {
-        let element = number(element);
-        let Some(vector) = self.vectors.get(element) else { return Ok(None) };
-        let _ = layer;
-        let distance = self.vectors.order(query, vector);
-        let live = self.links.live.get(element as usize).is_some_and(|&live| live > 0);
-        Ok(Some(Visit { distance, live }))
-    }
-
-    #[inline]
-    fn prefetch(&mut self, element: ElementId) {
-        self.vectors.prefetch(number(element));
-    }
-
-    fn id_bound(&self) -> Option<u64> {
-        Some(self.links.levels.len() as u64)
-    }
-}
-
-impl LinkStore for Writer<'_> {
+impl<T: VectorTable> LinkStore for Writer<'_, T> {
     fn load(&mut self, element: ElementId) -> Result<Option<Self::Vector>> {
         Ok(self.vectors.get(number(element)))
     }
 
     fn distance(&mut self, a: &Self::Vector, b: &Self::Vector) -> Result<f32> {
-        Ok(order(self.vectors, a, b))
+        Ok(self.vectors.order(*a, *b))
     }
 
     fn replace_link(
@@ -326,7 +345,7 @@ impl LinkStore for Writer<'_> {
         let (Some(own), Some(other)) = (self.vectors.get(element), self.vectors.get(added)) else {
             return Ok(());
         };
-        let distance = order(self.vectors, own, other);
+        let distance = self.vectors.order(own, other);
         let Some(list) = self.links.list(element, layer) else { return Ok(()) };
         let count = self.links.count(list);
         if self.links.ids(element, layer).any(|link| link == added) {
@@ -389,10 +408,10 @@ impl LinkStore for Writer<'_> {
             *mark = (distance, place & NEARER != 0);
         }
         let vector_at = |at: usize| match places.get(at) {
-            Some(place) => vectors.get(place & !NEARER).unwrap_or_default(),
-            None => vector,
+            Some(place) => vectors.get(place & !NEARER),
+            None => Some(*vector),
         };
-        let between = |a: usize, b: usize| Ok(order(vectors, vector_at(a), vector_at(b)));
+        let between = |a: usize, b: usize| Ok(distance(vectors, vector_at(a), vector_at(b)));
         let (kept, nearer) =
             keep_incrementally::<Error>(&mut marks[..count], candidate.distance, between)?;
         for (place, mark) in places.iter_mut().zip(&marks) {
@@ -418,7 +437,16 @@ impl LinkStore for Writer<'_> {
     }
 }
 
-impl Writer<'_> {
+/// The order of two vectors; those that are not there are far away.
+#[inline]
+fn distance<T: VectorTable>(vectors: T, a: Option<T::View>, b: Option<T::View>) -> f32 {
+    match (a, b) {
+        (Some(a), Some(b)) => vectors.order(a, b),
+        _ => f32::INFINITY,
+    }
+}
+
+impl<T: VectorTable> Writer<'_, T> {
     /// Puts a list in order, and marks what the heuristic takes.
     fn mark(&mut self, list: usize, count: usize) {
         let places = &mut self.links.places[list + 1..][..count];
@@ -430,18 +458,14 @@ impl Writer<'_> {
         }
         links.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         for at in 0..count {
-            let (distance, id) = links[at];
-            let vector = self.vectors.get(id).unwrap_or_default();
+            let (own, id) = links[at];
+            let vector = self.vectors.get(id);
             let nearer = (0..at).all(|other| {
                 places[other] & NEARER == 0
-                    || order(
-                        self.vectors,
-                        vector,
-                        self.vectors.get(links[other].1).unwrap_or_default(),
-                    ) > distance
+                    || distance(self.vectors, vector, self.vectors.get(links[other].1)) > own
             });
             places[at] = id | if nearer { NEARER } else { 0 };
-            distances[at] = distance;
+            distances[at] = own;
         }
         self.links.places[list] = count as u32 | MARKED;
     }

@@ -1,0 +1,272 @@
+/*
+ * Building an index of hnsw: in memory as long as there is enough, then on pages.
+ */
+#include "hnsw.h"
+
+#include "access/tableam.h"
+#include "access/xloginsert.h"
+#include "catalog/index.h"
+#include "commands/progress.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/bulk_write.h"
+#include "storage/smgr.h"
+#include "utils/backend_progress.h"
+#include "utils/memutils.h"
+
+/* The same rows in the same order give the same index. */
+#define LEVEL_SEED 0
+
+typedef struct BuildState
+{
+	HnswInfo	info;
+	HnswAccess	access;
+	HnswBuilder *builder;		/* NULL when memory has run out */
+	MemoryContext graph_context;
+	MemoryContext row_context;
+	double		rows;
+} BuildState;
+
+static void
+CheckOptions(const HnswInfo *info)
+{
+	if (info->settings.ef_construction < 2 * info->settings.m)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("ef_construction must be greater than or equal to 2 * m")));
+}
+
+/* Pages that are written in the order of their blocks, each when the next one is begun. */
+typedef struct PageWriter
+{
+	BulkWriteState *bulk;
+	BulkWriteBuffer page;
+	BlockNumber block;
+} PageWriter;
+
+static Page
+WriterPage(PageWriter *writer, BlockNumber block)
+{
+	if (writer->page != NULL && writer->block != block)
+	{
+		smgr_bulk_write(writer->bulk, writer->block, writer->page, true);
+		writer->page = NULL;
+	}
+	if (writer->page == NULL)
+	{
+		writer->page = smgr_bulk_get_buf(writer->bulk);
+		writer->block = block;
+		HnswInitPage((Page) writer->page);
+	}
+	return (Page) writer->page;
+}
+
+static void
+WriterFinish(PageWriter *writer)
+{
+	if (writer->page != NULL)
+		smgr_bulk_write(writer->bulk, writer->block, writer->page, true);
+	writer->page = NULL;
+}
+
+static void
+AddPlaced(Page page, void *item, Size size, OffsetNumber offset)
+{
+	if (PageAddItem(page, (Item) item, size, InvalidOffsetNumber, false, false) != offset)
+		elog(ERROR, "hnsw element does not fit where it was to be put");
+}
+
+/*
+ * Writes all elements in memory to pages. Where links are on pages of their own, these and those of elements are each
+ * written in order.
+ */
+static void
+WriteElements(BuildState *state, BulkWriteState *bulk)
+{
+	uint32		m = state->info.settings.m;
+	PageWriter	pages = {.bulk = bulk};
+	PageWriter	links_pages = {.bulk = bulk};
+	HnswElement *element = palloc0(BLCKSZ);
+	HnswLinks  *links = palloc0(BLCKSZ);
+	HnswPlaced	placed;
+
+	for (uint32 position = 0;; position++)
+	{
+		BlockNumber block;
+		Page		page;
+		int			status = ruvector_hnsw_build_element(state->builder, position, &placed, links->links);
+
+		CHECK_FOR_INTERRUPTS();
+		if (status == HNSW_END)
+			break;
+		if (status != HNSW_DONE)
+			elog(ERROR, "hnsw element %u has no place", position);
+
+		block = HnswIdBlock(placed.id);
+		element->type = HNSW_ELEMENT;
+		element->level = placed.level;
+		element->row_count = placed.row_count;
+		element->version = HnswIdVersion(placed.id);
+		element->code_length = placed.code_length;
+		ItemPointerSet(&element->links, placed.links_block, placed.links_offset);
+		for (int i = 0; i < HNSW_ROWS; i++)
+			ItemPointerSet(&element->rows[i], placed.rows[i] >> 16, placed.rows[i] & 0xFFFF);
+		memcpy(element->code, placed.code, placed.code_length);
+		page = WriterPage(&pages, block);
+		HnswPageOpaque(page)->versions = element->version;
+		AddPlaced(page, element, HnswElementSize(placed.code_length), HnswIdOffset(placed.id));
+
+		links->type = HNSW_LINKS;
+		links->level = placed.level;
+		links->version = element->version;
+		if (placed.links_block != block)
+			page = WriterPage(&links_pages, placed.links_block);
+		AddPlaced(page, links, HnswLinksSize(placed.level, m), placed.links_offset);
+	}
+	WriterFinish(&pages);
+	WriterFinish(&links_pages);
+	pfree(element);
+	pfree(links);
+}
+
+/*
+ * Writes an index as it is in memory; without a graph an empty one.
+ */
+static void
+WriteIndex(BuildState *state, ForkNumber fork)
+{
+	Relation	index = state->access.index;
+	BulkWriteState *bulk = smgr_bulk_start_rel(index, fork);
+	BulkWriteBuffer meta = smgr_bulk_get_buf(bulk);
+
+	HnswInitMeta((Page) meta, &state->info);
+	if (state->builder != NULL)
+	{
+		HnswPageSizes sizes = {
+			.room = HNSW_PAGE_ROOM,
+			.pointer = sizeof(ItemIdData),
+			.element = HnswElementSize(0),
+			.links = offsetof(HnswLinks, links),
+			.first = HNSW_FIRST_BLOCK,
+			.m = state->info.settings.m,
+		};
+		MemoryContext old_context = MemoryContextSwitchTo(state->graph_context);
+		Failure		failure;
+		uint32		blocks;
+		uint64		entry;
+		uint32		level;
+
+		HnswCheckStatus(ruvector_hnsw_build_place(state->builder, &sizes, &blocks, &failure), &failure);
+		MemoryContextSwitchTo(old_context);
+		ruvector_hnsw_build_entry(state->builder, &entry, &level);
+		HnswPageMeta((Page) meta)->entry = entry;
+		HnswPageMeta((Page) meta)->entry_level = level;
+	}
+	smgr_bulk_write(bulk, HNSW_META_BLOCK, meta, true);
+	if (state->builder != NULL)
+		WriteElements(state, bulk);
+	smgr_bulk_finish(bulk);
+}
+
+/* Ends the part in memory. */
+static void
+Flush(BuildState *state)
+{
+	WriteIndex(state, MAIN_FORKNUM);
+	/* All of it is in that context. */
+	state->builder = NULL;
+	MemoryContextDelete(state->graph_context);
+}
+
+static void
+AddRow(BuildState *state, HnswCode code, ItemPointer row)
+{
+	if (state->builder != NULL)
+	{
+		uint64		name = (uint64) ItemPointerGetBlockNumber(row) << 16 | ItemPointerGetOffsetNumber(row);
+		MemoryContext old_context = MemoryContextSwitchTo(state->graph_context);
+		Failure		failure;
+		int			status = ruvector_hnsw_build_add(state->builder, code.data, code.length, name, &failure);
+
+		MemoryContextSwitchTo(old_context);
+		if (HnswCheckStatus(status, &failure) == HNSW_DONE)
+			return;
+		ereport(NOTICE,
+				(errmsg("hnsw graph no longer fits into maintenance_work_mem after " INT64_FORMAT " tuples",
+						(int64) state->rows),
+				 errdetail("Building will take significantly more time."),
+				 errhint("Increase maintenance_work_mem to speed up builds.")));
+		Flush(state);
+	}
+	HnswInsertCode(&state->access, code, row);
+}
+
+static void
+BuildCallback(Relation index, ItemPointer row, Datum *values, bool *isnull, bool alive, void *argument)
+{
+	BuildState *state = argument;
+	MemoryContext old_context;
+	HnswCode	code;
+
+	CHECK_FOR_INTERRUPTS();
+	if (isnull[0])
+		return;
+	old_context = MemoryContextSwitchTo(state->row_context);
+	if (HnswFormCode(&state->info, values[0], &code))
+	{
+		AddRow(state, code, row);
+		state->rows++;
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, state->rows);
+	}
+	MemoryContextSwitchTo(old_context);
+	MemoryContextReset(state->row_context);
+}
+
+IndexBuildResult *
+hnswbuild(Relation heap, Relation index, IndexInfo *index_info)
+{
+	IndexBuildResult *result = palloc(sizeof(IndexBuildResult));
+	BuildState	state = {0};
+	MemoryContext old_context;
+
+	HnswDescribe(index, &state.info);
+	CheckOptions(&state.info);
+	state.access.index = index;
+	state.access.info = &state.info;
+	state.access.building = true;
+	state.row_context = AllocSetContextCreate(CurrentMemoryContext, "hnsw build row", ALLOCSET_DEFAULT_SIZES);
+	state.graph_context = AllocSetContextCreate(CurrentMemoryContext, "hnsw build graph", ALLOCSET_DEFAULT_SIZES);
+
+	old_context = MemoryContextSwitchTo(state.graph_context);
+	state.builder = ruvector_hnsw_build_new(state.info.settings.kind, state.info.settings.metric,
+											state.info.code_length, state.info.settings.m,
+											state.info.settings.ef_construction, state.info.highest_level,
+											LEVEL_SEED, (Size) maintenance_work_mem * 1024);
+	MemoryContextSwitchTo(old_context);
+	if (state.builder == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+
+	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PHASE_LOAD);
+	result->heap_tuples = table_index_build_scan(heap, index, index_info, true, true, BuildCallback, &state, NULL);
+	if (state.builder != NULL)
+		Flush(&state);
+	else if (RelationNeedsWAL(index))
+		log_newpage_range(index, MAIN_FORKNUM, 0, RelationGetNumberOfBlocks(index), true);
+	result->index_tuples = state.rows;
+	MemoryContextDelete(state.row_context);
+	return result;
+}
+
+/* Of an unlogged table: what there is after a crash. */
+void
+hnswbuildempty(Relation index)
+{
+	BuildState	state = {0};
+
+	HnswDescribe(index, &state.info);
+	CheckOptions(&state.info);
+	state.access.index = index;
+	WriteIndex(&state, INIT_FORKNUM);
+}

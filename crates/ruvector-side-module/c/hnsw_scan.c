@@ -1,0 +1,190 @@
+/*
+ * Searching an index of hnsw.
+ */
+#include "hnsw.h"
+
+#include "access/relscan.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/lmgr.h"
+#include "utils/float.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+typedef struct SearchState
+{
+	HnswAccess	access;
+	MemoryContext context;		/* emptied by each rescan */
+	HnswSearch *search;			/* NULL before the first row */
+	HnswSearchLimits limits;
+	bool		strict;
+	float		farthest;
+	/* Rows of one element that were not given yet. */
+	ItemPointerData rows[HNSW_ROWS];
+	int			row_count;
+	int			next_row;
+} SearchState;
+
+IndexScanDesc
+hnswbeginscan(Relation index, int nkeys, int norderbys)
+{
+	IndexScanDesc scan = RelationGetIndexScan(index, nkeys, norderbys);
+	SearchState  *state = palloc0(sizeof(SearchState));
+
+	state->access.index = index;
+	state->context = AllocSetContextCreate(CurrentMemoryContext, "hnsw scan", ALLOCSET_DEFAULT_SIZES);
+	scan->opaque = state;
+	return scan;
+}
+
+void
+hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys)
+{
+	SearchState  *state = scan->opaque;
+
+	if (keys != NULL && scan->numberOfKeys > 0)
+		memmove(scan->keyData, keys, scan->numberOfKeys * sizeof(ScanKeyData));
+	if (orderbys != NULL && scan->numberOfOrderBys > 0)
+		memmove(scan->orderByData, orderbys, scan->numberOfOrderBys * sizeof(ScanKeyData));
+
+	MemoryContextReset(state->context);
+	state->search = NULL;
+	state->row_count = state->next_row = 0;
+}
+
+/* An index without elements can be asked for anything. */
+static void
+CheckDimensions(HnswAccess *access, uint32 dimensions)
+{
+	static const char *const types[] = {"vector", "halfvec", "sparsevec"};
+	const HnswInfo *info = access->info;
+	uint64		entry;
+	uint32		level;
+
+	if (dimensions == info->dimensions)
+		return;
+	HnswGetEntry(access, &entry, &level);
+	if (entry == 0)
+		return;
+	if (info->settings.kind == KIND_BIT)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("different bit lengths %u and %u", dimensions, info->dimensions)));
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_EXCEPTION),
+			 errmsg("different %s dimensions %d and %d", types[info->settings.kind], (int) dimensions,
+					(int) info->dimensions)));
+}
+
+static void
+BeginSearch(IndexScanDesc scan)
+{
+	SearchState  *state = scan->opaque;
+	HnswCode	code = {NULL, 0};
+	double		memory = (double) work_mem * 1024 * hnsw_scan_mem_multiplier;
+
+	if (scan->orderByData == NULL || scan->numberOfOrderBys < 1)
+		elog(ERROR, "cannot scan hnsw index without order");
+	/* Pages are not kept from vacuum between rows; a snapshot does not see the rows that may then be in their places. */
+	if (!IsMVCCSnapshot(scan->xs_snapshot))
+		elog(ERROR, "non-MVCC snapshots are not supported with hnsw");
+	pgstat_count_index_scan(scan->indexRelation);
+
+	/* Not before: what was remembered may have gone since the scan began. */
+	state->access.info = MemoryContextAlloc(state->context, sizeof(HnswInfo));
+	memcpy((HnswInfo *) state->access.info, HnswGetInfo(scan->indexRelation), sizeof(HnswInfo));
+	if (!(scan->orderByData[0].sk_flags & SK_ISNULL))
+	{
+		uint32		dimensions;
+
+		HnswFormQuery(state->access.info, scan->orderByData[0].sk_argument, &code, &dimensions);
+		CheckDimensions(&state->access, dimensions);
+	}
+	state->search = ruvector_hnsw_search_new(&state->access.info->settings, code.data, code.length, hnsw_ef_search,
+											 hnsw_iterative_scan != HNSW_ITERATIVE_OFF);
+	if (state->search == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+	state->limits.visits = hnsw_max_scan_tuples;
+	state->limits.memory = (Size) Min(memory, (double) MaxAllocHugeSize);
+	state->strict = hnsw_iterative_scan == HNSW_ITERATIVE_STRICT;
+	state->farthest = -get_float4_infinity();
+}
+
+/* Gets more elements. Are there any? */
+static bool
+SearchOn(SearchState *state)
+{
+	Failure		failure;
+	int			status;
+
+	LockPage(state->access.index, HNSW_SCAN_LOCK, ShareLock);
+	status = HnswCheckStatus(ruvector_hnsw_search_step(state->search, &state->access, state->limits, &failure),
+							 &failure);
+	UnlockPage(state->access.index, HNSW_SCAN_LOCK, ShareLock);
+	return status == HNSW_DONE;
+}
+
+/* Takes the rows of an element: none if it is gone by now. */
+static void
+TakeRows(SearchState *state, uint64 id)
+{
+	Buffer		buffer = HnswReadBuffer(&state->access, HnswIdBlock(id), BUFFER_LOCK_SHARE);
+	Page		page = HnswCheckPage(state->access.index, buffer);
+	HnswElement *element = HnswGetElement(&state->access, page, id);
+
+	state->next_row = 0;
+	state->row_count = element != NULL ? element->row_count : 0;
+	if (state->row_count > 0)
+		memcpy(state->rows, element->rows, sizeof(ItemPointerData) * state->row_count);
+	UnlockReleaseBuffer(buffer);
+}
+
+bool
+hnswgettuple(IndexScanDesc scan, ScanDirection direction)
+{
+	SearchState  *state = scan->opaque;
+	MemoryContext old_context = MemoryContextSwitchTo(state->context);
+	bool		found = false;
+
+	Assert(ScanDirectionIsForward(direction));
+	if (state->search == NULL)
+		BeginSearch(scan);
+	for (;;)
+	{
+		uint64		id;
+		float		distance;
+
+		if (state->next_row < state->row_count)
+		{
+			scan->xs_heaptid = state->rows[state->next_row++];
+			scan->xs_recheck = false;
+			scan->xs_recheckorderby = false;
+			found = true;
+			break;
+		}
+		if (ruvector_hnsw_search_take(state->search, &id, &distance))
+		{
+			/* In strict order, what was found too late is left out. */
+			if (state->strict && distance < state->farthest)
+				continue;
+			state->farthest = distance;
+			TakeRows(state, id);
+		}
+		else if (!SearchOn(state))
+			break;
+	}
+	MemoryContextSwitchTo(old_context);
+	return found;
+}
+
+void
+hnswendscan(IndexScanDesc scan)
+{
+	SearchState  *state = scan->opaque;
+
+	MemoryContextDelete(state->context);
+	pfree(state);
+	scan->opaque = NULL;
+}

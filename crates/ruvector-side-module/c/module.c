@@ -1,0 +1,16 @@
+/*
+ * The library as PostgreSQL loads it.
+ */
+#include "ruvector.h"
+
+#include "hnsw.h"
+
+PG_MODULE_MAGIC;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	hnsw_init();
+}

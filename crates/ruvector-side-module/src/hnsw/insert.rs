@@ -1,0 +1,208 @@
+//! Elements that are added to pages, or get other links.
+
+use alloc::vec::Vec;
+
+use ruvector_core::hnsw::{self, ElementId, LinkStore as _, Options, Plan, Workspace};
+use ruvector_core::{Error, Result};
+
+use super::kernel::{Code, Kernel, Query};
+use super::pages::{Access, Pages};
+use super::{DONE, END, FAILED, StoreError, drop_object, give_object, status};
+use crate::Failure;
+use crate::view::slice;
+
+/// How an index is built, as C has read it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Settings {
+    kind: u32,
+    metric: u32,
+    m: u32,
+    ef_construction: u32,
+    /// Bytes of the longest code there can be.
+    room: u32,
+}
+
+impl Settings {
+    pub(super) fn kernel(&self) -> Kernel {
+        Kernel::new(self.kind, self.metric)
+    }
+
+    /// # Safety
+    /// As [`Pages::new`].
+    pub(super) unsafe fn pages(&self, access: *mut Access) -> Pages {
+        // SAFETY: the caller's promise.
+        unsafe { Pages::new(access, self.kernel(), self.room) }
+    }
+
+    fn options(&self) -> Result<Options> {
+        Options::new(self.m as u16, self.ef_construction as u16)
+    }
+}
+
+/// An element that is to be linked.
+pub struct Insertion {
+    settings: Settings,
+    options: Options,
+    vector: Query,
+    plan: Plan,
+    /// Elements that may have the same code.
+    twins: Vec<u64>,
+}
+
+impl Insertion {
+    fn plan(
+        settings: Settings,
+        pages: &mut Pages,
+        vector: Query,
+        level: u8,
+        existing: Option<ElementId>,
+    ) -> Result<Self, StoreError> {
+        let options = settings.options()?;
+        let mut workspace = Workspace::new()?;
+        let plan = hnsw::plan(pages, &vector, level, options, existing, &mut workspace)?;
+        let mut twins = Vec::new();
+        if existing.is_none()
+            && let Some(code) = &vector.code
+        {
+            let own = vector.order(code.bytes());
+            let equal = plan.nearest.iter().filter(|candidate| candidate.distance == own);
+            twins.try_reserve_exact(equal.clone().count()).map_err(Error::from)?;
+            twins.extend(equal.map(|candidate| candidate.id.0));
+        }
+        Ok(Self { settings, options, vector, plan, twins })
+    }
+}
+
+/// Hands an insertion to C.
+unsafe fn give(insertion: Insertion, to: *mut *mut Insertion) -> Result<i32, StoreError> {
+    let insertion = give_object(insertion);
+    if insertion.is_null() {
+        return Err(Error::OutOfMemory.into());
+    }
+    // SAFETY: the caller's promise.
+    unsafe { *to = insertion };
+    Ok(DONE)
+}
+
+/// Chooses the links of a new element with a code.
+///
+/// # Safety
+/// The index of `access` is open, `length` bytes are at `code`, and the others can be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ruvector_hnsw_insert_plan(
+    access: *mut Access,
+    settings: *const Settings,
+    code: *const u8,
+    length: usize,
+    level: u32,
+    insertion: *mut *mut Insertion,
+    failure: *mut Failure,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let settings = *settings;
+        let mut pages = settings.pages(access);
+        let result = Code::new(slice(code, length)).map_err(StoreError::Own).and_then(|code| {
+            let vector = Query { kernel: settings.kernel(), code: Some(code) };
+            let planned = Insertion::plan(settings, &mut pages, vector, level as u8, None)?;
+            give(planned, insertion)
+        });
+        status(result, failure)
+    }
+}
+
+/// Chooses new links for an element. [`END`] if it is gone.
+///
+/// # Safety
+/// The index of `access` is open, and the others can be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ruvector_hnsw_relink_plan(
+    access: *mut Access,
+    settings: *const Settings,
+    element: u64,
+    level: u32,
+    insertion: *mut *mut Insertion,
+    failure: *mut Failure,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let settings = *settings;
+        let mut pages = settings.pages(access);
+        let element = ElementId(element);
+        let result = pages.load(element).and_then(|vector| {
+            let Some(vector) = vector else { return Ok(END) };
+            let level = level as u8;
+            let planned = Insertion::plan(settings, &mut pages, vector, level, Some(element))?;
+            give(planned, insertion)
+        });
+        status(result, failure)
+    }
+}
+
+/// The `position`th element that may have the same code; 0 behind the last one.
+///
+/// # Safety
+/// The insertion is one of C's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ruvector_hnsw_insert_twin(
+    insertion: *const Insertion,
+    position: u32,
+) -> u64 {
+    // SAFETY: the caller's promise.
+    let insertion = unsafe { &*insertion };
+    insertion.twins.get(position as usize).copied().unwrap_or(0)
+}
+
+/// The links that were chosen, in as many places as there are for the level; those that are free are 0.
+///
+/// # Safety
+/// The insertion is one of C's, and `links` has room for so many.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ruvector_hnsw_insert_links(insertion: *const Insertion, links: *mut u64) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let insertion = &*insertion;
+        let mut to = links;
+        for (layer, chosen) in (0u8..).zip(&insertion.plan.links) {
+            let room = insertion.options.max_links(layer);
+            let list = core::slice::from_raw_parts_mut(to, room);
+            list.fill(0);
+            for (to, link) in list.iter_mut().zip(chosen) {
+                *to = link.id.0;
+            }
+            to = to.add(room);
+        }
+    }
+}
+
+/// Links the chosen elements with the new one, which is on its page.
+///
+/// # Safety
+/// The index of `access` is open, the insertion is one of C's, and `failure` can be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ruvector_hnsw_insert_link(
+    insertion: *const Insertion,
+    access: *mut Access,
+    element: u64,
+    failure: *mut Failure,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let Some(insertion) = insertion.as_ref() else { return FAILED };
+        let mut pages = insertion.settings.pages(access);
+        let (element, options) = (ElementId(element), insertion.options);
+        let linked = hnsw::link(&mut pages, element, &insertion.vector, &insertion.plan, options);
+        status(linked.map(|()| DONE), failure)
+    }
+}
+
+/// Gives an insertion back.
+///
+/// # Safety
+/// It is one that is not used any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ruvector_hnsw_insert_free(insertion: *mut Insertion) {
+    // SAFETY: the caller's promise.
+    unsafe { drop_object(insertion) }
+}
