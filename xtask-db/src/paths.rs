@@ -79,6 +79,11 @@ impl Paths {
         Ok(modules)
     }
 
+    /// All extensions for this library, as they were built last: a directory of extensions.
+    pub(crate) fn built_modules(&self) -> PathBuf {
+        self.build.join("out/extensions")
+    }
+
     /// A file of the tree it was built in, which has the tests.
     pub(crate) fn native_tree(&self, path: &str) -> PathBuf {
         self.build.join("native-build").join(path)

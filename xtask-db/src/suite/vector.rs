@@ -19,6 +19,7 @@ cargo xtask regress --vector [OPTIONS]: pgvector's regression tests, and our own
 
   --native         against the native PostgreSQL of `cargo xtask native ruvector`
   --reference      pgvector's tests against pgvector itself, built as ours is: to see that they can pass
+  --built          what was built last, packed or not
   --only A,B,...   these tests alone
   --output DIR     where results are left (default target/vector)
 ";
@@ -31,6 +32,7 @@ pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
     }
     let native = args.flag("--native");
     let reference = args.flag("--reference");
+    let built = args.flag("--built");
     let only = args.value("--only")?;
     let output = args.value("--output")?;
     args.finish(HELP)?;
@@ -64,7 +66,11 @@ pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
             };
             (run_at(&paths, address, &dir, &results, &tests, results.clone())?, None)
         } else {
-            let modules = if reference { vec![paths.reference_modules()?] } else { Vec::new() };
+            let modules = match (reference, built) {
+                (true, _) => vec![paths.reference_modules()?],
+                (false, true) => vec![paths.built_modules()],
+                (false, false) => Vec::new(),
+            };
             let server = Server::start(
                 Transport::Unix,
                 &[&dir],

@@ -1,6 +1,6 @@
 //! Vectors move: from here to native PostgreSQL with our extension or with pgvector, and back.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
 use pglite_oxide::Pglite;
@@ -87,8 +87,7 @@ pub(crate) fn command() -> Result<ExitCode> {
     let mut db = Pglite::temporary()?;
     db.exec(TABLES)?;
     let expected = ours(&mut db)?;
-    let places =
-        [("ruvector", paths.with_ruvector()?), ("pgvector", paths.with_pgvector()?)];
+    let places = [("ruvector", paths.with_ruvector()?), ("pgvector", paths.with_pgvector()?)];
     for (name, paths) in places {
         let data = NativeData::make(&paths, &dir.path().join(name))?;
         let (server, mut client) = data.start(TEMPORARY)?;
@@ -108,6 +107,29 @@ pub(crate) fn command() -> Result<ExitCode> {
         copy.restore().from_path(&back)?;
         ensure!(ours(&mut copy)? == expected, "what comes back from {name} answers otherwise");
         println!("native {name}: vectors and indexes go there and back");
+        if name == "ruvector" {
+            run_commands(&paths, &server)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the page about vectors tells users to do, with a native server where clients look for one.
+fn run_commands(paths: &Paths, server: &NativeServer) -> Result<()> {
+    let program = std::env::current_exe()?;
+    let ours = program.parent().context("a program in no directory")?;
+    ensure!(ours.join("pglite").exists(), "no pglite beside {}: build it", program.display());
+    let mut path = vec![ours.to_owned(), paths.native("bin")];
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    let status = Command::new("python3")
+        .arg(paths.repo(".ci/commands.py"))
+        .arg(paths.repo("docs/vectors.md"))
+        .arg("## A server of its own")
+        .env("PATH", std::env::join_paths(path)?)
+        .env("PGHOST", server.directory())
+        .env("PGUSER", "postgres")
+        .status()
+        .context("cannot run python3")?;
+    ensure!(status.success(), "commands of docs/vectors.md failed");
+    Ok(())
 }
