@@ -10,13 +10,13 @@ pub const SHARE: Packed = Packed {
 /// A freshly made data directory.
 pub const TEMPLATE: Packed = Packed {
     packed: include_bytes!("template.img.zst"),
-    blake3: "7d8bb764638fbed2937512d686f79a0567ecd19bc22e3d0590aa4b07b980ceab",
+    blake3: "86e8ca927502801849c0689ee37d2f61c40c02538bf98325de9d3ddd8f942d53",
     len: 7457510,
 };
 
 /// A new temporary database that has started already.
 pub const IMAGE: Packed = Packed {
     packed: include_bytes!("image.img.zst"),
-    blake3: "72f7508af8103424e4b286f9b5dddcbeb4c7b26b661b887a2346e73821c106b7",
-    len: 21435328,
+    blake3: "5aaa4e89bde6ec3f8dd2dc7b4863bc12a014fcc2188ecf9af4c325d6bddbfe69",
+    len: 21435333,
 };

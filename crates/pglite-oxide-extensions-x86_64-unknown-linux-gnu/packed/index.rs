@@ -255,6 +255,12 @@ pub const MODULES: &[Module] = &[
         len: 29488,
     },
     Module {
+        name: "ruvector",
+        packed: include_bytes!("ruvector.so.zst"),
+        blake3: "875e8cd7013032ab253ecc3e23adbb62c84f5d350ff19402e4129125ff415f8a",
+        len: 1523696,
+    },
+    Module {
         name: "seg",
         packed: include_bytes!("seg.so.zst"),
         blake3: "524f950eefe6fb1ffacdcc73621a6282e1df243c6017d1105dc99b45f23d21ce",
@@ -301,11 +307,5 @@ pub const MODULES: &[Module] = &[
         packed: include_bytes!("uuid-ossp.so.zst"),
         blake3: "61883ebaf3cff91d3a45006e9a0d7d87cdf0efa67d56f0977a90f30d79740f00",
         len: 33712,
-    },
-    Module {
-        name: "vector",
-        packed: include_bytes!("vector.so.zst"),
-        blake3: "8fc3deed6aca7536cacd8a0b08150a0c56d28088ad8faff9065a253715e8cad2",
-        len: 496936,
     },
 ];

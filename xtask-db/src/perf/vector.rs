@@ -374,7 +374,7 @@ struct Mixture {
 }
 
 const CENTRES: usize = 200;
-const SPREAD: f32 = 0.35;
+const SPREAD: f32 = 0.5;
 
 impl Mixture {
     fn new(dimensions: usize, count: usize, seed: u64) -> Mixture {
@@ -389,7 +389,9 @@ impl Mixture {
         let mut random = Random(seed);
         let mut values = Vec::with_capacity(count * self.dimensions);
         for _ in 0..count {
-            let centre = random.next() as usize % CENTRES * self.dimensions;
+            // Clusters of different size, as those of real data are.
+            let share = (random.next() >> 40) as f32 / (1u64 << 24) as f32;
+            let centre = (share * share * CENTRES as f32) as usize * self.dimensions;
             let centre = &self.centres[centre..centre + self.dimensions];
             values.extend(centre.iter().map(|value| value + SPREAD * random.normal()));
         }
