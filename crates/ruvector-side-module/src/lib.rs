@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod aggregate;
+mod ivfflat;
 mod memory;
 mod types;
 mod view;

@@ -4,7 +4,11 @@
 //! improved by Lloyd's iteration with the bounds of Hamerly (Making k-means even faster, 2010), which give the same
 //! result with fewer distances.
 
+mod bits;
+
 use alloc::vec::Vec;
+
+pub use self::bits::{BitClustering, cluster_bits};
 
 use crate::error::{Error, Result};
 use crate::kernels;
@@ -17,8 +21,10 @@ use crate::rng::Random;
 pub struct Options {
     /// Clusters; at least one.
     pub clusters: usize,
-    /// Iterations at most, 500 unless said otherwise; it ends earlier if no vector changes its cluster.
+    /// Iterations at most, 500 unless said otherwise.
     pub iterations: usize,
+    /// It ends when no more vectors than these change their cluster, none unless said otherwise.
+    pub settled: usize,
     /// Centres are unit vectors: for vectors that are unit vectors and compared by their angle.
     pub spherical: bool,
 }
@@ -26,13 +32,20 @@ pub struct Options {
 impl Options {
     /// So many clusters, by Euclidean distance.
     pub const fn new(clusters: usize) -> Self {
-        Self { clusters, iterations: 500, spherical: false }
+        Self { clusters, iterations: 500, settled: 0, spherical: false }
     }
 
     /// With unit vectors as centres.
     #[must_use]
     pub const fn spherical(mut self) -> Self {
         self.spherical = true;
+        self
+    }
+
+    /// Ends when no more vectors than these change their cluster: the last ones to change hardly move a centre.
+    #[must_use]
+    pub const fn settled(mut self, vectors: usize) -> Self {
+        self.settled = vectors;
         self
     }
 
@@ -70,7 +83,7 @@ impl Clustering {
         self.iterations
     }
 
-    /// Was the last iteration one that changed nothing?
+    /// Was the last iteration one that changed nothing, or no more than [`Options::settled`] allows?
     pub const fn converged(&self) -> bool {
         self.converged
     }
@@ -122,7 +135,7 @@ pub fn cluster<E: From<Error>>(
     while iterations < options.iterations && !converged {
         iterations += 1;
         state.move_centers(random, &mut interrupted)?;
-        converged = !state.reassign(&mut interrupted)?;
+        converged = state.reassign(&mut interrupted)? <= options.settled;
     }
     let Lloyd { centers, assignments, .. } = state;
     Ok(Clustering { dimensions, centers, assignments, iterations, converged })
@@ -344,9 +357,9 @@ impl<'a> Lloyd<'a> {
         Ok(())
     }
 
-    /// Assigns each vector to the nearest centre again. Did any change?
-    fn reassign<E>(&mut self, interrupted: &mut impl FnMut() -> Result<(), E>) -> Result<bool, E> {
-        let mut changed = false;
+    /// Assigns each vector to the nearest centre again. How many changed?
+    fn reassign<E>(&mut self, interrupted: &mut impl FnMut() -> Result<(), E>) -> Result<usize, E> {
+        let mut changed = 0;
         for vector in 0..self.assignments.len() {
             if vector % 256 == 0 {
                 interrupted()?;
@@ -368,7 +381,7 @@ impl<'a> Lloyd<'a> {
                 self.assignments[vector] = nearest;
                 self.take(vector, cluster, -1);
                 self.take(vector, nearest, 1);
-                changed = true;
+                changed += 1;
             }
         }
         Ok(changed)
