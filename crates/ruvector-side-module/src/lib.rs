@@ -11,6 +11,7 @@ extern crate alloc;
 mod aggregate;
 mod ivfflat;
 mod memory;
+mod quantize;
 mod types;
 mod view;
 
