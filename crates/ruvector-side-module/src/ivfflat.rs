@@ -113,9 +113,9 @@ pub extern "C" fn ruvector_ivfflat_memory(
 ) -> u64 {
     let (dimensions, clusters) = (u64::from(dimensions), u64::from(clusters));
     match Elements::new(elements) {
-        // Centres twice, and their sums in double precision; for a vector two bounds, a cluster and a weight.
+        // Centres twice, their sums in double precision, and neighbours; for a vector two bounds, a cluster and a weight.
         Elements::Single | Elements::Half => {
-            clusters * (dimensions * 16 + 16) + samples * (dimensions * 4 + 20)
+            clusters * (dimensions * 16 + 544) + samples * (dimensions * 4 + 20)
         }
         // Centres twice, and for each bit a count; for a vector a cluster and a distance.
         Elements::Bits => {
@@ -193,8 +193,8 @@ impl Request {
     }
 }
 
-/// Clusters are good enough when less than one in so many vectors changes.
-const SETTLED: usize = 1000;
+/// Clusters are good enough when no more than one in so many vectors changes its own.
+const SETTLED: usize = 100;
 
 /// Finds centres and writes them to `out`, as the type stores its numbers. Samples are in single precision, or bits. Without
 /// samples, centres are random.
