@@ -155,6 +155,11 @@ pub enum Error {
         /// What is wrong.
         what: &'static str,
     },
+    /// Bytes that do not stand for a vector.
+    Packed {
+        /// What is wrong.
+        what: &'static str,
+    },
     /// A file could not be read or written.
     #[cfg(feature = "std")]
     Io {
@@ -237,7 +242,7 @@ impl Error {
                 ErrorClass::NumericValueOutOfRange
             }
             Self::Truncated => ErrorClass::ProtocolViolation,
-            Self::TrailingBytes => ErrorClass::InvalidBinaryRepresentation,
+            Self::TrailingBytes | Self::Packed { .. } => ErrorClass::InvalidBinaryRepresentation,
             Self::ModifierTooSmall { .. }
             | Self::ModifierTooLarge { .. }
             | Self::ModifierCount
@@ -360,6 +365,7 @@ impl fmt::Display for Error {
             Self::Corrupt { what } => {
                 write!(f, "the stored index is damaged or not an index: {what}; build it again")
             }
+            Self::Packed { what } => write!(f, "the bytes are not a quantized vector: {what}"),
             #[cfg(feature = "std")]
             Self::Io { message, .. } => write!(f, "the index file: {message}"),
         }

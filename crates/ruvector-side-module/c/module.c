@@ -4,6 +4,7 @@
 #include "ruvector.h"
 
 #include "hnsw.h"
+#include "ivfflat.h"
 
 PG_MODULE_MAGIC;
 
@@ -13,4 +14,5 @@ void
 _PG_init(void)
 {
 	hnsw_init();
+	ivfflat_init();
 }

@@ -10,7 +10,9 @@ extern crate alloc;
 
 mod aggregate;
 mod hnsw;
+mod ivfflat;
 mod memory;
+mod quantize;
 mod types;
 mod view;
 

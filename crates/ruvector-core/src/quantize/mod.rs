@@ -6,9 +6,11 @@
 //! | [`RaBitQ`] | 1/8, and 12 per vector | estimates with a bound of their error |
 //! | [`crate::ops::binary_quantize`] | 1/8 | Hamming distance of signs |
 
+mod packed;
 mod rabitq;
 mod rotation;
 mod sq8;
 
+pub use packed::{Packing, pack, unpack};
 pub use rabitq::{Estimate, RaBitQ, RaBitQCode, RaBitQCodeRef, RaBitQQuery};
 pub use sq8::{Sq8, Sq8Code, Sq8CodeRef};

@@ -1,10 +1,14 @@
 //! K-means clustering of dense vectors.
 //!
 //! Centres are chosen with k-means++ (Arthur and Vassilvitskii, k-means++: The Advantages of Careful Seeding, 2007), and
-//! improved by Lloyd's iteration with the bounds of Hamerly (Making k-means even faster, 2010), which give the same
-//! result with fewer distances.
+//! improved by Lloyd's iteration. Bounds after Hamerly (Making k-means even faster, 2010) and balls around centres after
+//! Newling and Fleuret (Fast k-means with accurate bounds, 2016) give the same result with fewer distances.
+
+mod bits;
 
 use alloc::vec::Vec;
+
+pub use self::bits::{BitClustering, cluster_bits};
 
 use crate::error::{Error, Result};
 use crate::kernels;
@@ -17,8 +21,10 @@ use crate::rng::Random;
 pub struct Options {
     /// Clusters; at least one.
     pub clusters: usize,
-    /// Iterations at most, 500 unless said otherwise; it ends earlier if no vector changes its cluster.
+    /// Iterations at most, 500 unless said otherwise.
     pub iterations: usize,
+    /// It ends when no more vectors than these change their cluster, none unless said otherwise.
+    pub settled: usize,
     /// Centres are unit vectors: for vectors that are unit vectors and compared by their angle.
     pub spherical: bool,
 }
@@ -26,13 +32,20 @@ pub struct Options {
 impl Options {
     /// So many clusters, by Euclidean distance.
     pub const fn new(clusters: usize) -> Self {
-        Self { clusters, iterations: 500, spherical: false }
+        Self { clusters, iterations: 500, settled: 0, spherical: false }
     }
 
     /// With unit vectors as centres.
     #[must_use]
     pub const fn spherical(mut self) -> Self {
         self.spherical = true;
+        self
+    }
+
+    /// Ends when no more vectors than these change their cluster: the last ones to change hardly move a centre.
+    #[must_use]
+    pub const fn settled(mut self, vectors: usize) -> Self {
+        self.settled = vectors;
         self
     }
 
@@ -70,7 +83,7 @@ impl Clustering {
         self.iterations
     }
 
-    /// Was the last iteration one that changed nothing?
+    /// Was the last iteration one that changed nothing, or no more than [`Options::settled`] allows?
     pub const fn converged(&self) -> bool {
         self.converged
     }
@@ -117,12 +130,11 @@ pub fn cluster<E: From<Error>>(
     }
     let mut state = Lloyd::new(vectors, dimensions, options)?;
     state.seed(random, &mut interrupted)?;
-    state.assign_all(&mut interrupted)?;
     let (mut iterations, mut converged) = (0, false);
     while iterations < options.iterations && !converged {
         iterations += 1;
         state.move_centers(random, &mut interrupted)?;
-        converged = !state.reassign(&mut interrupted)?;
+        converged = state.reassign(&mut interrupted)? <= options.settled;
     }
     let Lloyd { centers, assignments, .. } = state;
     Ok(Clustering { dimensions, centers, assignments, iterations, converged })
@@ -147,8 +159,8 @@ struct Lloyd<'a> {
     upper: Vec<f32>,
     /// At least so far from every other centre.
     lower: Vec<f32>,
-    /// For each centre, half the distance to the nearest other one.
-    half_gap: Vec<f32>,
+    /// For each centre, the nearest other ones.
+    neighbors: Neighbors,
     /// How far each centre moved last.
     moved: Vec<f32>,
     sums: Vec<f64>,
@@ -167,7 +179,7 @@ impl<'a> Lloyd<'a> {
             assignments: zeros(count)?,
             upper: zeros(count)?,
             lower: zeros(count)?,
-            half_gap: zeros(options.clusters)?,
+            neighbors: Neighbors::new(options.clusters)?,
             moved: zeros(options.clusters)?,
             sums: zeros(size)?,
             counts: zeros(options.clusters)?,
@@ -201,38 +213,57 @@ impl<'a> Lloyd<'a> {
     }
 
     /// The first centre is any vector; the next ones are drawn with a chance in proportion to the square of the
-    /// distance from the centres so far.
+    /// distance from the centres so far. Every vector is then with its nearest centre.
     fn seed<E: From<Error>>(
         &mut self,
         random: &mut impl Random,
         interrupted: &mut impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
         let count = self.assignments.len();
-        let first = random.below(count as u64) as usize;
-        self.set_center(0, self.vector(first));
         let mut weights: Vec<f64> = zeros(count)?;
         weights.fill(f64::INFINITY);
-        for next in 1..self.clusters() {
+        let mut from_new: Vec<f64> = zeros(self.clusters())?;
+        for next in 0..self.clusters() {
             interrupted()?;
-            let mut total = 0.0;
+            if next == 0 {
+                let first = random.below(count as u64) as usize;
+                self.set_center(0, self.vector(first));
+            } else {
+                let mut rest = random.next_f64() * weights.iter().sum::<f64>();
+                let chosen = weights.iter().position(|weight| {
+                    rest -= weight;
+                    rest < 0.0
+                });
+                match chosen {
+                    Some(chosen) => self.set_center(next, self.vector(chosen)),
+                    // All vectors are centres already.
+                    None => self.random_center(next, random),
+                }
+            }
+            for (before, from_new) in from_new.iter_mut().enumerate().take(next) {
+                let squared = kernels::detect().l2_squared(self.center(next), self.center(before));
+                *from_new = f64::from(squared);
+            }
             for (vector, weight) in weights.iter_mut().enumerate() {
-                let squared =
-                    kernels::detect().l2_squared(self.vector(vector), self.center(next - 1));
+                // By the triangle inequality; what is not a number never is above.
+                let assigned = self.assignments[vector] as usize;
+                if from_new[assigned] * (1.0 - 1e-5) > 4.0 * *weight {
+                    continue;
+                }
+                let squared = kernels::detect().l2_squared(self.vector(vector), self.center(next));
                 // An overflow is far, and what is not a number is never chosen for it.
                 let squared = f64::from(squared).min(f64::from(f32::MAX));
-                *weight = if squared.is_nan() { 0.0 } else { weight.min(squared) };
-                total += *weight;
+                if squared.is_nan() {
+                    *weight = 0.0;
+                } else if squared < *weight {
+                    *weight = squared;
+                    self.assignments[vector] = next as u32;
+                }
             }
-            let mut rest = random.next_f64() * total;
-            let chosen = weights.iter().position(|weight| {
-                rest -= weight;
-                rest < 0.0
-            });
-            match chosen {
-                Some(chosen) => self.set_center(next, self.vector(chosen)),
-                // All vectors are centres already.
-                None => self.random_center(next, random),
-            }
+        }
+        for (vector, weight) in weights.iter().enumerate() {
+            self.upper[vector] = sqrt(*weight) as f32;
+            self.take(vector, self.assignments[vector], 1);
         }
         Ok(())
     }
@@ -254,32 +285,27 @@ impl<'a> Lloyd<'a> {
         }
     }
 
-    /// The nearest centre and its distance, and the distance of the next one.
-    fn nearest(&self, vector: usize) -> (u32, f32, f32) {
-        let (mut nearest, mut distance, mut next) = (0, f32::INFINITY, f32::INFINITY);
-        for center in 0..self.clusters() {
-            let d = self.distance(vector, center);
+    /// The nearest centre and its distance, and the distance of the next one, where the vector is so far from a centre.
+    fn nearest(&self, vector: usize, from: u32, far: f32) -> (u32, f32, f32) {
+        let (mut nearest, mut distance, mut next) = (from, far, f32::INFINITY);
+        let mut look = |center: u32| {
+            let d = self.distance(vector, center as usize);
             if d < distance {
-                (nearest, distance, next) = (center as u32, d, distance);
+                (nearest, distance, next) = (center, d, distance);
             } else if d < next {
                 next = d;
             }
+        };
+        // The nearest two are in a ball around the centre: its radius is that of the ball around the vector that has the
+        // centre and its neighbour in it, and the way to the vector.
+        let neighbors = self.neighbors.of(from);
+        let gap = neighbors.first().map_or(f32::INFINITY, |&(distance, _)| distance);
+        let radius = (2.0 * far + gap) * (1.0 + 1e-5);
+        match neighbors.iter().position(|&(distance, _)| distance > radius) {
+            Some(count) => neighbors[..count].iter().for_each(|&(_, center)| look(center)),
+            None => (0..self.clusters() as u32).filter(|&c| c != from).for_each(look),
         }
         (nearest, distance, next)
-    }
-
-    fn assign_all<E>(&mut self, interrupted: &mut impl FnMut() -> Result<(), E>) -> Result<(), E> {
-        for vector in 0..self.assignments.len() {
-            if vector % 256 == 0 {
-                interrupted()?;
-            }
-            let (nearest, distance, next) = self.nearest(vector);
-            self.assignments[vector] = nearest;
-            self.upper[vector] = distance;
-            self.lower[vector] = next;
-            self.take(vector, nearest, 1);
-        }
-        Ok(())
     }
 
     /// Adds a vector to a cluster's sum, or takes it away.
@@ -294,7 +320,7 @@ impl<'a> Lloyd<'a> {
     }
 
     /// Puts each centre in the middle of its cluster, and a new one where a cluster is empty.
-    fn move_centers<E>(
+    fn move_centers<E: From<Error>>(
         &mut self,
         random: &mut impl Random,
         interrupted: &mut impl FnMut() -> Result<(), E>,
@@ -329,31 +355,30 @@ impl<'a> Lloyd<'a> {
             self.upper[vector] = (self.upper[vector] + self.moved[cluster as usize]).next_up();
             self.lower[vector] = (self.lower[vector] - most).next_down();
         }
+        let mut squares: Vec<(f32, u32)> = Vec::new();
+        squares.try_reserve_exact(self.clusters()).map_err(Error::from)?;
         for cluster in 0..self.clusters() {
             interrupted()?;
-            let mut gap = f32::INFINITY;
-            for other in 0..self.clusters() {
-                if other != cluster {
-                    gap = gap.min(
-                        kernels::detect().l2_squared(self.center(cluster), self.center(other)),
-                    );
-                }
-            }
-            self.half_gap[cluster] = (sqrt(f64::from(gap)) / 2.0) as f32;
+            squares.clear();
+            squares.extend((0..self.clusters()).filter(|&other| other != cluster).map(|other| {
+                (kernels::detect().l2_squared(self.center(cluster), self.center(other)), other as u32)
+            }));
+            self.neighbors.set(cluster, &mut squares);
         }
         Ok(())
     }
 
-    /// Assigns each vector to the nearest centre again. Did any change?
-    fn reassign<E>(&mut self, interrupted: &mut impl FnMut() -> Result<(), E>) -> Result<bool, E> {
-        let mut changed = false;
+    /// Assigns each vector to the nearest centre again. How many changed?
+    fn reassign<E>(&mut self, interrupted: &mut impl FnMut() -> Result<(), E>) -> Result<usize, E> {
+        let mut changed = 0;
         for vector in 0..self.assignments.len() {
             if vector % 256 == 0 {
                 interrupted()?;
             }
             let cluster = self.assignments[vector];
             // Distances carry errors of rounding: a hundred thousandth is far more than those.
-            let near = self.half_gap[cluster as usize].max(self.lower[vector]) * (1.0 - 1e-5);
+            let half_gap = self.neighbors.of(cluster).first().map_or(f32::INFINITY, |&(gap, _)| gap / 2.0);
+            let near = half_gap.max(self.lower[vector]) * (1.0 - 1e-5);
             if self.upper[vector] < near {
                 continue;
             }
@@ -361,17 +386,49 @@ impl<'a> Lloyd<'a> {
             if self.upper[vector] < near {
                 continue;
             }
-            let (nearest, distance, next) = self.nearest(vector);
+            let (nearest, distance, next) = self.nearest(vector, cluster, self.upper[vector]);
             self.upper[vector] = distance;
             self.lower[vector] = next;
             if nearest != cluster {
                 self.assignments[vector] = nearest;
                 self.take(vector, cluster, -1);
                 self.take(vector, nearest, 1);
-                changed = true;
+                changed += 1;
             }
         }
         Ok(changed)
+    }
+}
+
+/// For each centre, the nearest other ones and their distances, the nearest first.
+struct Neighbors {
+    each: usize,
+    all: Vec<(f32, u32)>,
+}
+
+impl Neighbors {
+    /// More would seldom be of use: where there are many dimensions, balls have either few centres in them or nearly all.
+    const MOST: usize = 64;
+
+    fn new(clusters: usize) -> Result<Self> {
+        let each = (clusters - 1).min(Self::MOST);
+        Ok(Self { each, all: zeros(clusters.checked_mul(each).ok_or(Error::OutOfMemory)?)? })
+    }
+
+    fn of(&self, center: u32) -> &[(f32, u32)] {
+        &self.all[center as usize * self.each..][..self.each]
+    }
+
+    /// From the squares of the distances of all other centres, which are put in another order.
+    fn set(&mut self, center: usize, squares: &mut [(f32, u32)]) {
+        let order = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+        if squares.len() > self.each {
+            squares.select_nth_unstable_by(self.each, order);
+        }
+        let nearest = &mut squares[..self.each];
+        nearest.sort_unstable_by(order);
+        nearest.iter_mut().for_each(|(square, _)| *square = sqrt(f64::from(*square)) as f32);
+        self.all[center * self.each..][..self.each].copy_from_slice(nearest);
     }
 }
 

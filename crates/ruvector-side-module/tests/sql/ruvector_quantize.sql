@@ -1,0 +1,20 @@
+-- ruvector_quantize and ruvector_dequantize
+SELECT ruvector_quantize('[0,127.5,255]', 'sq8');
+SELECT ruvector_dequantize(ruvector_quantize('[0,127.5,255]', 'sq8'));
+SELECT ruvector_quantize('[0.5,-1.5,0,2]', 'binary');
+SELECT ruvector_dequantize(ruvector_quantize('[0.5,-1.5,0,2]', 'binary'));
+SELECT ruvector_dequantize(ruvector_quantize('[3.5,3.5]', 'sq8'));
+SELECT ruvector_dequantize(ruvector_quantize('[-3.4028235e+38,3.4028235e+38]', 'sq8'));
+SELECT length(ruvector_quantize(array_fill(1, ARRAY[1000])::vector, m)) FROM unnest(ARRAY['sq8', 'binary']) m;
+SELECT ruvector_quantize(NULL, 'sq8') IS NULL, ruvector_dequantize(NULL) IS NULL;
+SELECT ruvector_quantize('[1]', 'pq');
+SELECT ruvector_dequantize('');
+SELECT ruvector_dequantize('\x52565130');
+SELECT ruvector_dequantize('\x525651310300');
+SELECT ruvector_dequantize('\x5256513103000100');
+SELECT ruvector_dequantize('\x52565131010003000000000000000000');
+SELECT ruvector_dequantize('\x5256513101000000');
+SELECT ruvector_dequantize('\x5256513101000100');
+SELECT ruvector_dequantize('\x52565131010001000000807f0000000000');
+SELECT ruvector_dequantize('\x5256513102000300');
+SELECT ruvector_dequantize('\x52565131020003000000803fff');
