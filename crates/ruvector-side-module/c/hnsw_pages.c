@@ -5,6 +5,7 @@
 #include "hnsw.h"
 
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/bufpage.h"
 
 extern bool hnsw_entry(HnswAccess *access, uint64 *id, uint32 *level);
@@ -109,6 +110,42 @@ HnswGetLinks(HnswAccess *access, Page page, BlockNumber block, OffsetNumber offs
 	return links;
 }
 
+/*
+ * Where pages were in the buffer pool when this process last read them. Searches read hundreds of pages each, and most
+ * are still there: looking there first saves the lock of the table in which buffers are found. An entry may be wrong in
+ * any way, since what it leads to is checked.
+ */
+typedef struct RecentBuffer
+{
+	RelFileLocator locator;
+	BlockNumber block;
+	Buffer		buffer;
+} RecentBuffer;
+
+#define RECENT_BUFFERS 8192
+
+static RecentBuffer recent_buffers[RECENT_BUFFERS];
+
+static Buffer
+FindBuffer(HnswAccess *access, BlockNumber block)
+{
+	Relation	index = access->index;
+	RecentBuffer *recent = &recent_buffers[(block + index->rd_locator.relNumber * 31) % RECENT_BUFFERS];
+
+	if (BufferIsValid(recent->buffer) && recent->block == block &&
+		RelFileLocatorEquals(recent->locator, index->rd_locator) &&
+		ReadRecentBuffer(index->rd_locator, MAIN_FORKNUM, block, recent->buffer))
+	{
+		pgstat_count_buffer_read(index);
+		pgstat_count_buffer_hit(index);
+		return recent->buffer;
+	}
+	recent->locator = index->rd_locator;
+	recent->block = block;
+	recent->buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, access->strategy);
+	return recent->buffer;
+}
+
 Buffer
 HnswReadBuffer(HnswAccess *access, BlockNumber block, int mode)
 {
@@ -116,7 +153,7 @@ HnswReadBuffer(HnswAccess *access, BlockNumber block, int mode)
 
 	if (block < HNSW_FIRST_BLOCK || block > MaxBlockNumber)
 		HnswCorrupted(access->index, block);
-	buffer = ReadBufferExtended(access->index, MAIN_FORKNUM, block, RBM_NORMAL, access->strategy);
+	buffer = FindBuffer(access, block);
 	LockBuffer(buffer, mode);
 	return buffer;
 }

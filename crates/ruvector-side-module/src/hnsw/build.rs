@@ -93,6 +93,7 @@ impl Builder {
     }
 
     fn place(&mut self, sizes: PageSizes) -> Result<u32> {
+        self.links.connect()?;
         self.more.sort_unstable();
         let codes = &self.codes;
         let length = |element| codes.code(element).map_or(0, <[u8]>::len);

@@ -192,7 +192,11 @@ pub unsafe extern "C" fn ruvector_hnsw_insert_link(
         let Some(insertion) = insertion.as_ref() else { return FAILED };
         let mut pages = insertion.settings.pages(access);
         let (element, options) = (ElementId(element), insertion.options);
-        let linked = hnsw::link(&mut pages, element, &insertion.vector, &insertion.plan, options);
+        let (vector, plan) = (&insertion.vector, &insertion.plan);
+        let linked = hnsw::link(&mut pages, element, vector, plan, options).and_then(|()| {
+            let nearest = plan.links.first().map(Vec::as_slice).unwrap_or_default();
+            pages.ensure_linked(nearest, element, vector, options)
+        });
         status(linked.map(|()| DONE), failure)
     }
 }

@@ -83,6 +83,8 @@ pub(super) struct Pages {
     /// Bytes of the longest code there can be.
     room: u32,
     visits: Vec<PageVisit>,
+    /// Has an element been linked with the one that is being added?
+    linked: bool,
 }
 
 fn done(done: bool) -> Result<(), StoreError> {
@@ -97,47 +99,56 @@ impl Pages {
     /// # Safety
     /// `access` is that of an index which stays open as long as the object is used.
     pub(super) const unsafe fn new(access: *mut Access, kernel: Kernel, room: u32) -> Self {
-        Self { access, kernel, room, visits: Vec::new() }
+        Self { access, kernel, room, visits: Vec::new(), linked: false }
     }
 
-    /// Codes of several elements, and whether they are live; of those that are gone, nothing.
-    fn load_many(
-        &mut self,
-        elements: &[ElementId],
-    ) -> Result<Vec<Option<(Code, bool)>>, StoreError> {
+    /// Loads several elements.
+    fn load_many(&mut self, elements: &[ElementId]) -> Result<Loaded, StoreError> {
         let room = self.room.next_multiple_of(8) as usize;
-        let mut codes = Code::zeros(room * elements.len())?;
-        let (mut names, mut lengths, mut states) = (Vec::new(), Vec::new(), Vec::new());
-        reserve(&mut names, elements.len())?;
-        reserve(&mut lengths, elements.len())?;
-        reserve(&mut states, elements.len())?;
-        names.extend(elements.iter().map(|element| element.0));
-        lengths.resize(elements.len(), 0u32);
-        states.resize(elements.len(), GONE);
-        // SAFETY: there is as much room as the arguments say; the index is open.
+        let mut loaded = Loaded {
+            room,
+            codes: Code::zeros(room * elements.len())?,
+            lengths: Vec::new(),
+            states: Vec::new(),
+        };
+        reserve(&mut loaded.lengths, elements.len())?;
+        reserve(&mut loaded.states, elements.len())?;
+        loaded.lengths.resize(elements.len(), 0);
+        loaded.states.resize(elements.len(), GONE);
+        // SAFETY: there is as much room as the arguments say; an element's name is nothing but the number; the index is
+        // open.
         done(unsafe {
             hnsw_load(
                 self.access,
-                names.as_ptr(),
-                names.len() as u32,
-                codes.bytes_mut().as_mut_ptr(),
+                elements.as_ptr().cast(),
+                elements.len() as u32,
+                loaded.codes.bytes_mut().as_mut_ptr(),
                 room as u32,
-                lengths.as_mut_ptr(),
-                states.as_mut_ptr(),
+                loaded.lengths.as_mut_ptr(),
+                loaded.states.as_mut_ptr(),
             )
         })?;
-        let mut loaded = Vec::new();
-        reserve(&mut loaded, elements.len())?;
-        for (code, (&length, &state)) in
-            codes.bytes().chunks_exact(room.max(1)).zip(lengths.iter().zip(&states))
-        {
-            let code = code.get(..length as usize).filter(|_| state != GONE);
-            loaded.push(match code {
-                Some(code) => Some((Code::new(code)?, state == LIVE)),
-                None => None,
-            });
-        }
         Ok(loaded)
+    }
+}
+
+/// Codes of several elements.
+struct Loaded {
+    room: usize,
+    codes: Code,
+    lengths: Vec<u32>,
+    states: Vec<u32>,
+}
+
+impl Loaded {
+    /// The code of an element, and whether it is live; nothing if it is gone.
+    fn get(&self, at: usize) -> Option<(&[u8], bool)> {
+        let (&length, &state) = (self.lengths.get(at)?, self.states.get(at)?);
+        if state == GONE {
+            return None;
+        }
+        let start = at * self.room;
+        Some((self.codes.bytes().get(start..start + length as usize)?, state == LIVE))
     }
 }
 
@@ -257,7 +268,7 @@ impl LinkStore for Pages {
         options: Options,
     ) -> Result<(), StoreError> {
         for _ in 0..ATTEMPTS {
-            if self.try_link_back(element, layer, added, vector, options)? {
+            if self.try_link_back(element, layer, added, vector, options, false)? {
                 break;
             }
         }
@@ -283,7 +294,25 @@ impl Pages {
         let to = &raw mut changed;
         // SAFETY: the index is open.
         done(unsafe { hnsw_replace_link(self.access, element.0, layer, dropped, added.0, to) })?;
+        self.linked |= changed != 0;
         Ok(changed != 0)
+    }
+
+    /// Makes sure that an element can be come by, if none of those that it was to be linked with has found it good enough.
+    pub(super) fn ensure_linked(
+        &mut self,
+        candidates: &[Candidate],
+        added: ElementId,
+        vector: &Query,
+        options: Options,
+    ) -> Result<(), StoreError> {
+        for &candidate in candidates {
+            if self.linked {
+                break;
+            }
+            self.try_link_back(candidate, 0, added, vector, options, true)?;
+        }
+        Ok(())
     }
 
     /// Was there nothing in the way?
@@ -294,10 +323,12 @@ impl Pages {
         added: ElementId,
         vector: &Query,
         options: Options,
+        force: bool,
     ) -> Result<bool, StoreError> {
         let mut links = Vec::new();
         self.links(element.id, layer, &mut links)?;
         if links.contains(&added) {
+            self.linked = true;
             return Ok(true);
         }
         if links.len() < options.max_links(layer) {
@@ -305,18 +336,16 @@ impl Pages {
         }
         reserve(&mut links, 1)?;
         links.push(element.id);
-        let mut codes = self.load_many(&links)?;
-        let Some(Some((base, _))) = codes.pop() else { return Ok(true) };
+        let loaded = self.load_many(&links)?;
+        let Some((base, _)) = loaded.get(links.len() - 1) else { return Ok(true) };
         links.pop();
         let (kernel, Some(own)) = (self.kernel, &vector.code) else { return Ok(true) };
 
         let mut candidates: Vec<(f32, ElementId, &[u8])> = Vec::new();
         reserve(&mut candidates, links.len() + 1)?;
-        for (&id, code) in links.iter().zip(&codes) {
-            match code {
-                Some((code, true)) => {
-                    candidates.push((kernel.order(base.bytes(), code.bytes()), id, code.bytes()));
-                }
+        for (at, &id) in links.iter().enumerate() {
+            match loaded.get(at) {
+                Some((code, true)) => candidates.push((kernel.order(base, code), id, code)),
                 // Of no use any more.
                 _ => return self.replace(element.id, layer, Some(id), added),
             }
@@ -324,21 +353,33 @@ impl Pages {
         candidates.push((element.distance, added, own.bytes()));
         // What was there before goes before what is as far.
         candidates.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut taken: Vec<&[u8]> = Vec::new();
+        let mut taken: Vec<(ElementId, &[u8])> = Vec::new();
         reserve(&mut taken, candidates.len())?;
-        let mut dropped = None;
+        // Those that are farther from this element than from one that it keeps a link to: names of both.
+        let mut others: Vec<(ElementId, ElementId)> = Vec::new();
+        reserve(&mut others, candidates.len())?;
         for &(distance, id, code) in &candidates {
-            if taken.iter().all(|other| kernel.order(code, other) > distance) {
-                taken.push(code);
-            } else {
-                dropped = Some(id);
+            match taken.iter().find(|(_, other)| kernel.order(code, other) <= distance) {
+                Some(&(by, _)) => others.push((id, by)),
+                None => taken.push((id, code)),
             }
         }
-        // The farthest of those that others lead to, or the farthest of all.
-        let dropped = dropped.or_else(|| candidates.last().map(|&(_, id, _)| id));
-        if dropped == Some(added) {
+        // The farthest gives way to which there is a link from the one that it is nearer to: so it is still come by.
+        for &(id, by) in others.iter().rev() {
+            if id == added && !force {
+                return Ok(true);
+            }
+            links.clear();
+            self.links(by, layer, &mut links)?;
+            if id != added && links.contains(&id) {
+                return self.replace(element.id, layer, Some(id), added);
+            }
+        }
+        if !force {
             return Ok(true);
         }
+        let dropped = others.iter().map(|&(id, _)| id).rfind(|&id| id != added);
+        let dropped = dropped.or_else(|| candidates.iter().map(|c| c.1).rfind(|&id| id != added));
         self.replace(element.id, layer, dropped, added)
     }
 }
