@@ -278,10 +278,7 @@ pub fn detect() -> &'static Kernels {
     // A constant, so that calls are to the kernels themselves.
     #[cfg(all(not(feature = "std"), target_arch = "wasm32", target_feature = "simd128"))]
     return &wasm::KERNELS;
-    #[cfg(all(
-        not(feature = "std"),
-        not(all(target_arch = "wasm32", target_feature = "simd128"))
-    ))]
+    #[cfg(all(not(feature = "std"), not(all(target_arch = "wasm32", target_feature = "simd128"))))]
     {
         use InstructionSet::{Avx2, Avx512, Neon};
         [Avx512, Avx2, Neon].into_iter().find_map(of).unwrap_or(&scalar::KERNELS)

@@ -60,32 +60,41 @@ pub(super) fn write_f32(value: f32, room: &mut [u8; ROOM]) -> usize {
         return sign + 1;
     }
     let (number, exponent) = shortest(magnitude);
-    // Copies of a fixed length are quick, and what is too much is written over.
-    let (digits, count) = digits_of(number);
+    let count = number.checked_ilog10().map_or(1, |last| last as usize + 1);
+    // Nine digits, the last ones zeros: of a fixed number they can be had and written at once. What is too much is written
+    // over by what comes next.
+    let all = number * POWERS_OF_10[9 - count];
+    let head = b'0' + (all / 100_000_000) as u8;
+    let tail = eight_digits(all % 100_000_000);
+    let mut put = |at: usize, eight: u64| {
+        room[at..at + 8].copy_from_slice(&eight.to_le_bytes());
+    };
     // The exponent of scientific notation: of the first digit.
     let first = exponent + count as i32 - 1;
     match first {
         -4..=-1 => {
             let start = sign + 1 + first.unsigned_abs() as usize;
-            room[sign..sign + 5].copy_from_slice(b"0.000");
-            room[start..start + 16].copy_from_slice(&digits[..16]);
+            put(sign, u64::from_le_bytes(*b"0.000000"));
+            put(start + 1, tail);
+            room[start] = head;
             start + count
         }
         0..=5 => {
             let whole = first as usize + 1;
-            room[sign..sign + 8].copy_from_slice(&digits[..8]);
+            put(sign + 1, tail);
             if count <= whole {
+                room[sign] = head;
                 return sign + whole;
             }
+            put(sign + whole + 1, tail >> (8 * first));
+            room[sign] = head;
             room[sign + whole] = b'.';
-            let start = sign + whole + 1;
-            room[start..start + 16].copy_from_slice(&digits[whole..whole + 16]);
             sign + count + 1
         }
         _ => {
-            room[sign] = digits[0];
+            put(sign + 2, tail);
+            room[sign] = head;
             room[sign + 1] = b'.';
-            room[sign + 2..sign + 18].copy_from_slice(&digits[1..17]);
             let end = sign + if count > 1 { count + 1 } else { 1 };
             let magnitude = first.unsigned_abs() as u8;
             room[end] = b'e';
@@ -97,30 +106,16 @@ pub(super) fn write_f32(value: f32, room: &mut [u8; ROOM]) -> usize {
     }
 }
 
-/// All numbers of two digits.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut i = 0;
-    while i < 100 {
-        pairs[i] = [b'0' + (i / 10) as u8, b'0' + (i % 10) as u8];
-        i += 1;
-    }
-    pairs
-};
-
-/// The digits of a number, with zeros after them, and how many there are.
+/// The eight digits of a number below `10^8`, the first in the lowest byte. Quotients of all parts of the word are had by
+/// one multiplication, of parts that are wide enough not to reach into each other.
 #[inline]
-fn digits_of(number: u32) -> ([u8; 24], usize) {
-    let mut all = [b'0'; 34];
-    let mut rest = number;
-    for pair in all.as_chunks_mut::<2>().0[..5].iter_mut().rev() {
-        *pair = PAIRS[(rest % 100) as usize];
-        rest /= 100;
-    }
-    let count = number.checked_ilog10().map_or(1, |last| last as usize + 1);
-    let mut digits = [0; 24];
-    digits.copy_from_slice(&all[10 - count..34 - count]);
-    (digits, count)
+const fn eight_digits(number: u32) -> u64 {
+    let fours = (number / 10_000) as u64 | ((number % 10_000) as u64) << 32;
+    let hundreds = (fours * 10_486 >> 20) & 0x0000_007f_0000_007f;
+    let twos = hundreds | (fours - hundreds * 100) << 16;
+    let tens = (twos * 103 >> 10) & 0x000f_000f_000f_000f;
+    let ones = tens | (twos - tens * 10) << 8;
+    ones | u64::from_le_bytes([b'0'; 8])
 }
 
 /// Digits and decimal exponent of a positive finite number, given by its bits.
@@ -165,8 +160,8 @@ fn shortest(bits: u32) -> (u32, i32) {
     let doubled = (number - quotient * power) * 2 + (middle.halves & 1) as u32;
     let up = doubled > power || doubled == power && (!middle.exact || quotient % 2 == 1);
     // Nine digits tell all numbers apart, so that it has no more, or is the power of ten above those.
-    let number = (quotient + u32::from(up))
-        .clamp(divide(least - 1, removed) + 1, divide(most, removed));
+    let number =
+        (quotient + u32::from(up)).clamp(divide(least - 1, removed) + 1, divide(most, removed));
     (number, exponent + removed as i32)
 }
 
@@ -286,6 +281,15 @@ mod tests {
     fn text(value: f32) -> String {
         let mut buffer = [0; FLOAT_TEXT_MAX];
         String::from_utf8(format_f32(value, &mut buffer).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn eight_digits_of_all_fours() {
+        for number in 0..10_000u32 {
+            let expected = alloc::format!("{number:04}{:04}", 9_999 - number);
+            let found = eight_digits(number * 10_000 + 9_999 - number).to_le_bytes();
+            assert_eq!(found, expected.as_bytes());
+        }
     }
 
     #[test]
