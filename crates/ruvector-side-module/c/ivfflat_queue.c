@@ -38,7 +38,8 @@ PutInSort(IvfflatQueue *queue, IvfflatCandidate *candidate)
 	TupleTableSlot *slot = queue->put_slot;
 
 	ExecClearTuple(slot);
-	slot->tts_values[0] = Float8GetDatum(candidate->distance);
+	/* On 32-bit platforms a pointer, so that nothing is allocated for each candidate. */
+	slot->tts_values[0] = Float8GetDatumFast(candidate->distance);
 	slot->tts_values[1] = PointerGetDatum(&candidate->tid);
 	slot->tts_isnull[0] = false;
 	slot->tts_isnull[1] = false;

@@ -83,6 +83,12 @@ extern bool ruvector_from_numbers(uint32 kind, const float *numbers, size_t coun
 extern bool ruvector_convert(const View *view, uint32 kind, int32 typmod, Bytes *out, Failure *failure);
 extern void ruvector_to_numbers(const View *view, float *out);
 extern bool ruvector_distance(uint32 which, const View *a, const View *b, double *out, Failure *failure);
+extern double ruvector_vector_l2(const float *a, const float *b, size_t dimensions);
+extern double ruvector_vector_l2_squared(const float *a, const float *b, size_t dimensions);
+extern double ruvector_vector_inner_product(const float *a, const float *b, size_t dimensions);
+extern double ruvector_vector_negative_inner_product(const float *a, const float *b, size_t dimensions);
+extern double ruvector_vector_cosine(const float *a, const float *b, size_t dimensions);
+extern double ruvector_vector_l1(const float *a, const float *b, size_t dimensions);
 extern double ruvector_norm(const View *view);
 extern bool ruvector_arithmetic(uint32 which, const View *a, const View *b, Bytes *out, Failure *failure);
 extern bool ruvector_subvector(const View *view, int32 start, int32 count, Bytes *out, Failure *failure);

@@ -95,6 +95,35 @@ Measure(FunctionCallInfo fcinfo, Kind kind, Distance which)
 	PG_RETURN_FLOAT8(distance);
 }
 
+/* A vector whose numbers can be used where they are; null if its length is not what its dimensions need. */
+static inline const DenseDatum *
+PlainVector(Datum datum)
+{
+	const DenseDatum *vector = (const DenseDatum *) DatumGetPointer(datum);
+
+	/* Short vectors have a short header, and long ones are elsewhere. */
+	if (!VARATT_IS_4B_U(vector))
+		vector = (const DenseDatum *) PG_DETOAST_DATUM(datum);
+	if (VARSIZE(vector) < offsetof(DenseDatum, values) ||
+		VARSIZE(vector) < offsetof(DenseDatum, values) + (Size) vector->dimensions * sizeof(float))
+		return NULL;
+	return vector;
+}
+
+/*
+ * The distance of two vectors, the shortest way. Whatever is not as it should be is left to Measure, which raises the error.
+ */
+#define VECTOR_DISTANCE(name, which, distance) \
+	PG_FUNCTION_INFO_V1(name); \
+	Datum name(PG_FUNCTION_ARGS) \
+	{ \
+		const DenseDatum *a = PlainVector(PG_GETARG_DATUM(0)); \
+		const DenseDatum *b = PlainVector(PG_GETARG_DATUM(1)); \
+		if (unlikely(a == NULL || b == NULL || a->dimensions != b->dimensions)) \
+			return Measure(fcinfo, KIND_VECTOR, which); \
+		PG_RETURN_FLOAT8(distance((const float *) a->values, (const float *) b->values, a->dimensions)); \
+	}
+
 static Datum
 Dimensions(FunctionCallInfo fcinfo, Kind kind)
 {
@@ -179,8 +208,6 @@ Compare(FunctionCallInfo fcinfo, Kind kind)
 	SQL(prefix##_recv, Receive(fcinfo, kind)) \
 	SQL(prefix##_send, Send(fcinfo, kind)) \
 	SQL(prefix, Coerce(fcinfo, kind)) \
-	SQL(prefix##_l2_squared_distance, Measure(fcinfo, kind, DISTANCE_L2_SQUARED)) \
-	SQL(prefix##_negative_inner_product, Measure(fcinfo, kind, DISTANCE_NEGATIVE_INNER_PRODUCT)) \
 	SQL(prefix##_lt, BoolGetDatum(Compare(fcinfo, kind) < 0)) \
 	SQL(prefix##_le, BoolGetDatum(Compare(fcinfo, kind) <= 0)) \
 	SQL(prefix##_eq, BoolGetDatum(Compare(fcinfo, kind) == 0)) \
@@ -203,11 +230,19 @@ TYPE(sparsevec, KIND_SPARSEVEC)
 DENSE(vector, KIND_VECTOR)
 DENSE(halfvec, KIND_HALFVEC)
 
+VECTOR_DISTANCE(l2_distance, DISTANCE_L2, ruvector_vector_l2)
+VECTOR_DISTANCE(vector_l2_squared_distance, DISTANCE_L2_SQUARED, ruvector_vector_l2_squared)
+VECTOR_DISTANCE(inner_product, DISTANCE_INNER_PRODUCT, ruvector_vector_inner_product)
+VECTOR_DISTANCE(vector_negative_inner_product, DISTANCE_NEGATIVE_INNER_PRODUCT, ruvector_vector_negative_inner_product)
+VECTOR_DISTANCE(cosine_distance, DISTANCE_COSINE, ruvector_vector_cosine)
+VECTOR_DISTANCE(l1_distance, DISTANCE_L1, ruvector_vector_l1)
+
+SQL(halfvec_l2_squared_distance, Measure(fcinfo, KIND_HALFVEC, DISTANCE_L2_SQUARED))
+SQL(halfvec_negative_inner_product, Measure(fcinfo, KIND_HALFVEC, DISTANCE_NEGATIVE_INNER_PRODUCT))
+SQL(sparsevec_l2_squared_distance, Measure(fcinfo, KIND_SPARSEVEC, DISTANCE_L2_SQUARED))
+SQL(sparsevec_negative_inner_product, Measure(fcinfo, KIND_SPARSEVEC, DISTANCE_NEGATIVE_INNER_PRODUCT))
+
 /* Names of pgvector that do not follow a rule. */
-SQL(l2_distance, Measure(fcinfo, KIND_VECTOR, DISTANCE_L2))
-SQL(inner_product, Measure(fcinfo, KIND_VECTOR, DISTANCE_INNER_PRODUCT))
-SQL(cosine_distance, Measure(fcinfo, KIND_VECTOR, DISTANCE_COSINE))
-SQL(l1_distance, Measure(fcinfo, KIND_VECTOR, DISTANCE_L1))
 SQL(vector_dims, Dimensions(fcinfo, KIND_VECTOR))
 SQL(vector_norm, Norm(fcinfo, KIND_VECTOR))
 SQL(l2_normalize, Normalize(fcinfo, KIND_VECTOR))

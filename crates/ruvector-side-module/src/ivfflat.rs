@@ -59,7 +59,9 @@ pub unsafe extern "C" fn ruvector_ivfflat_distances(
         match (Elements::new(elements), measure) {
             (Elements::Single, 0) => {
                 let query = slice(query.cast(), dimensions);
-                each(&|other| f64::from(kernels.l2_squared(slice(other.cast(), dimensions), query)));
+                each(&|other| {
+                    f64::from(kernels.l2_squared(slice(other.cast(), dimensions), query))
+                });
             }
             (Elements::Single, _) => {
                 let query = slice(query.cast(), dimensions);
@@ -73,7 +75,9 @@ pub unsafe extern "C" fn ruvector_ivfflat_distances(
             }
             (Elements::Half, _) => {
                 let query = slice(query.cast(), dimensions);
-                each(&|other| f64::from(-kernels.inner_f16(slice(other.cast(), dimensions), query)));
+                each(&|other| {
+                    f64::from(-kernels.inner_f16(slice(other.cast(), dimensions), query))
+                });
             }
             (Elements::Bits, _) => {
                 let bytes = dimensions.div_ceil(8);
@@ -89,11 +93,7 @@ pub unsafe extern "C" fn ruvector_ivfflat_distances(
 /// # Safety
 /// So many numbers are at `halves`, and there is room for them at `out`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn ruvector_ivfflat_widen(
-    dimensions: u32,
-    halves: *const u8,
-    out: *mut f32,
-) {
+pub unsafe extern "C" fn ruvector_ivfflat_widen(dimensions: u32, halves: *const u8, out: *mut f32) {
     for place in 0..dimensions as usize {
         // SAFETY: the caller's promise; halves behind a short header are not aligned.
         unsafe {
@@ -162,8 +162,7 @@ impl Request {
             }
             return Ok(());
         }
-        let mut options =
-            Options::new(self.clusters).settled(samples.len() / dimensions / SETTLED);
+        let mut options = Options::new(self.clusters).settled(samples.len() / dimensions / SETTLED);
         options.spherical = self.spherical;
         let found = cluster(samples, dimensions, options, &mut self.random, interrupted)?;
         found.centers().flatten().enumerate().for_each(|(place, &element)| put(place, element));
@@ -186,8 +185,7 @@ impl Request {
             return Ok(());
         }
         let options = Options::new(self.clusters).settled(samples.len() / bytes / SETTLED);
-        let found =
-            cluster_bits(samples, self.dimensions, options, &mut self.random, interrupted)?;
+        let found = cluster_bits(samples, self.dimensions, options, &mut self.random, interrupted)?;
         found.centers().flatten().enumerate().for_each(|(place, &byte)| put(place, byte));
         Ok(())
     }
@@ -231,17 +229,23 @@ pub unsafe extern "C" fn ruvector_ivfflat_cluster(
     // SAFETY: the caller's promise.
     let result = unsafe {
         match request.elements {
-            Elements::Single => request.dense(slice(samples.cast(), count * numbers), stop, |place, x| {
-                out.cast::<f32>().add(place).write(x);
-            }),
-            Elements::Half => request.dense(slice(samples.cast(), count * numbers), stop, |place, x| {
-                out.cast::<F16>().add(place).write(F16::from_f32(x));
-            }),
-            Elements::Bits => {
-                request.bits(slice(samples.cast(), count * numbers.div_ceil(8)), stop, |place, byte| {
-                    out.cast::<u8>().add(place).write(byte);
+            Elements::Single => {
+                request.dense(slice(samples.cast(), count * numbers), stop, |place, x| {
+                    out.cast::<f32>().add(place).write(x);
                 })
             }
+            Elements::Half => {
+                request.dense(slice(samples.cast(), count * numbers), stop, |place, x| {
+                    out.cast::<F16>().add(place).write(F16::from_f32(x));
+                })
+            }
+            Elements::Bits => request.bits(
+                slice(samples.cast(), count * numbers.div_ceil(8)),
+                stop,
+                |place, byte| {
+                    out.cast::<u8>().add(place).write(byte);
+                },
+            ),
         }
     };
     match result {

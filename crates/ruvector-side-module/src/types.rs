@@ -287,6 +287,31 @@ pub unsafe extern "C" fn ruvector_distance(
     }
 }
 
+/// Distances of two `vector`s of the same dimensions, for which the views and the choice above would take longer than the
+/// distance itself.
+macro_rules! vector_distances {
+    ($($name:ident: $distance:path;)*) => {$(
+        /// # Safety
+        /// So many numbers are at `a` and at `b`.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name(a: *const f32, b: *const f32, dimensions: usize) -> f64 {
+            // SAFETY: the caller's promise.
+            let (a, b) = unsafe { (slice(a, dimensions), slice(b, dimensions)) };
+            // There is no error where dimensions are the same.
+            $distance(a, b).unwrap_or(f64::NAN)
+        }
+    )*};
+}
+
+vector_distances! {
+    ruvector_vector_l2: d::l2_distance;
+    ruvector_vector_l2_squared: d::l2_squared_distance;
+    ruvector_vector_inner_product: d::inner_product;
+    ruvector_vector_negative_inner_product: d::negative_inner_product;
+    ruvector_vector_cosine: d::cosine_distance;
+    ruvector_vector_l1: d::l1_distance;
+}
+
 /// The Euclidean length.
 ///
 /// # Safety

@@ -80,24 +80,33 @@ fn start(size: usize) -> Result<Vec<u8>> {
     Ok(datum)
 }
 
+/// The datum of a dense vector whose elements have these bytes.
+fn dense_datum<T, const N: usize>(
+    dimensions: u32,
+    elements: &[T],
+    bytes: impl Fn(&T) -> [u8; N],
+) -> Result<Vec<u8>> {
+    let mut datum = start(4 + N * elements.len())?;
+    datum.extend((dimensions as u16).to_ne_bytes());
+    datum.extend([0; 2]);
+    let place = datum.len();
+    datum.resize(place + N * elements.len(), 0);
+    for (to, element) in datum[place..].as_chunks_mut().0.iter_mut().zip(elements) {
+        *to = bytes(element);
+    }
+    Ok(datum)
+}
+
 /// The datum of a `vector`.
 pub(crate) fn vector_datum(vector: &[f32]) -> Result<Vec<u8>> {
     let dimensions = VectorKind::Vector.check_dimensions(vector.len() as i64)?;
-    let mut datum = start(4 + 4 * vector.len())?;
-    datum.extend((dimensions as u16).to_ne_bytes());
-    datum.extend([0; 2]);
-    vector.iter().for_each(|element| datum.extend(element.to_ne_bytes()));
-    Ok(datum)
+    dense_datum(dimensions, vector, |element| element.to_ne_bytes())
 }
 
 /// The datum of a `halfvec`.
 pub(crate) fn halfvec_datum(vector: &[F16]) -> Result<Vec<u8>> {
     let dimensions = VectorKind::HalfVec.check_dimensions(vector.len() as i64)?;
-    let mut datum = start(4 + 2 * vector.len())?;
-    datum.extend((dimensions as u16).to_ne_bytes());
-    datum.extend([0; 2]);
-    vector.iter().for_each(|element| datum.extend(element.to_bits().to_ne_bytes()));
-    Ok(datum)
+    dense_datum(dimensions, vector, |element| element.to_bits().to_ne_bytes())
 }
 
 /// The datum of a `sparsevec`.

@@ -265,17 +265,22 @@ const fn has_avx512() -> bool {
 /// The best kernels for the processor.
 ///
 /// With the feature `std` the processor is asked, once; without, what the program was compiled for decides.
+#[inline]
 pub fn detect() -> &'static Kernels {
     #[cfg(feature = "std")]
     {
+        use InstructionSet::{Avx2, Avx512, Neon, Simd128};
         static BEST: std::sync::OnceLock<&'static Kernels> = std::sync::OnceLock::new();
-        BEST.get_or_init(best)
+        BEST.get_or_init(|| {
+            [Avx512, Avx2, Neon, Simd128].into_iter().find_map(of).unwrap_or(&scalar::KERNELS)
+        })
     }
-    #[cfg(not(feature = "std"))]
-    best()
-}
-
-fn best() -> &'static Kernels {
-    use InstructionSet::{Avx2, Avx512, Neon, Simd128};
-    [Avx512, Avx2, Neon, Simd128].into_iter().find_map(of).unwrap_or(&scalar::KERNELS)
+    // A constant, so that calls are to the kernels themselves.
+    #[cfg(all(not(feature = "std"), target_arch = "wasm32", target_feature = "simd128"))]
+    return &wasm::KERNELS;
+    #[cfg(all(not(feature = "std"), not(all(target_arch = "wasm32", target_feature = "simd128"))))]
+    {
+        use InstructionSet::{Avx2, Avx512, Neon};
+        [Avx512, Avx2, Neon].into_iter().find_map(of).unwrap_or(&scalar::KERNELS)
+    }
 }

@@ -128,8 +128,38 @@ fn l1(a: &[f32], b: &[f32]) -> f32 {
     sum(a, b, load_f32, step_l1, |a, b| (a - b).abs())
 }
 
+/// Three sums as [`inner`] computes them, in one pass for each eight of the lanes: what is loaded serves all three, and
+/// their partial sums have room in registers.
 fn products(a: &[f32], b: &[f32]) -> Products {
-    Products { inner: inner(a, b), left: inner(a, a), right: inner(b, b) }
+    let ((a_blocks, a_rest), (b_blocks, b_rest)) = (a.as_chunks::<32>(), b.as_chunks::<32>());
+    let ((a_more, a_last), (b_more, b_last)) = (a_rest.as_chunks::<8>(), b_rest.as_chunks::<8>());
+    let mut sums = [[[f32x4_splat(0.0); 2]; 4]; 3];
+    for lanes in 0..4 {
+        let mut partial = [[f32x4_splat(0.0); 2]; 3];
+        let mut add = |a: &[f32; 8], b: &[f32; 8]| {
+            let (a, b) = (load_f32(a), load_f32(b));
+            for half in 0..2 {
+                partial[0][half] = step_inner(partial[0][half], a[half], b[half]);
+                partial[1][half] = step_inner(partial[1][half], a[half], a[half]);
+                partial[2][half] = step_inner(partial[2][half], b[half], b[half]);
+            }
+        };
+        for (a, b) in a_blocks.iter().zip(b_blocks) {
+            add(&a.as_chunks::<8>().0[lanes], &b.as_chunks::<8>().0[lanes]);
+        }
+        if let (Some(a), Some(b)) = (a_more.get(lanes), b_more.get(lanes)) {
+            add(a, b);
+        }
+        for (sums, partial) in sums.iter_mut().zip(partial) {
+            sums[lanes] = partial;
+        }
+    }
+    let last = |a: &[f32], b: &[f32]| a.iter().zip(b).fold(0f32, |sum, (&a, &b)| sum + a * b);
+    Products {
+        inner: reduce(sums[0]) + last(a_last, b_last),
+        left: reduce(sums[1]) + last(a_last, a_last),
+        right: reduce(sums[2]) + last(b_last, b_last),
+    }
 }
 
 fn l2_squared_f16(a: &[F16], b: &[F16]) -> f32 {

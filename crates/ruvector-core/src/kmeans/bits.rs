@@ -302,8 +302,8 @@ mod tests {
         assert_eq!(cluster(&[], 8, 1).class().sqlstate(), "22023");
         assert_eq!(cluster(&[1], 8, 0).class().sqlstate(), "22023");
         let random = &mut SplitMix64::new(0);
-        let stop =
-            cluster_bits(&[1, 2], 8, Options::new(2), random, || Err(Error::IndexFull)).unwrap_err();
+        let stop = cluster_bits(&[1, 2], 8, Options::new(2), random, || Err(Error::IndexFull))
+            .unwrap_err();
         assert_eq!(stop, Error::IndexFull);
     }
 }

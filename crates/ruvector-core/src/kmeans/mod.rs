@@ -361,7 +361,10 @@ impl<'a> Lloyd<'a> {
             interrupted()?;
             squares.clear();
             squares.extend((0..self.clusters()).filter(|&other| other != cluster).map(|other| {
-                (kernels::detect().l2_squared(self.center(cluster), self.center(other)), other as u32)
+                (
+                    kernels::detect().l2_squared(self.center(cluster), self.center(other)),
+                    other as u32,
+                )
             }));
             self.neighbors.set(cluster, &mut squares);
         }
@@ -377,7 +380,8 @@ impl<'a> Lloyd<'a> {
             }
             let cluster = self.assignments[vector];
             // Distances carry errors of rounding: a hundred thousandth is far more than those.
-            let half_gap = self.neighbors.of(cluster).first().map_or(f32::INFINITY, |&(gap, _)| gap / 2.0);
+            let half_gap =
+                self.neighbors.of(cluster).first().map_or(f32::INFINITY, |&(gap, _)| gap / 2.0);
             let near = half_gap.max(self.lower[vector]) * (1.0 - 1e-5);
             if self.upper[vector] < near {
                 continue;

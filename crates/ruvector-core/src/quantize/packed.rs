@@ -89,9 +89,10 @@ pub fn pack(vector: &[f32], packing: Packing) -> Result<Vec<u8>> {
             let sum: f64 = vector.iter().map(|x| f64::from(x.abs())).sum();
             packed.extend(((sum / vector.len() as f64) as f32).to_le_bytes());
             packed.extend(vector.chunks(8).map(|eight| {
-                eight.iter().enumerate().fold(0u8, |byte, (place, &x)| {
-                    byte | u8::from(x > 0.0) << (7 - place)
-                })
+                eight
+                    .iter()
+                    .enumerate()
+                    .fold(0u8, |byte, (place, &x)| byte | u8::from(x > 0.0) << (7 - place))
             }));
         }
     }
@@ -177,7 +178,8 @@ mod tests {
 
     #[test]
     fn binary_is_the_sign() {
-        let packed = pack(&[0.5, -1.5, 0.0, 2.0, 1.0, -1.0, 1.0, -1.0, 1.0], Packing::Binary).unwrap();
+        let packed =
+            pack(&[0.5, -1.5, 0.0, 2.0, 1.0, -1.0, 1.0, -1.0, 1.0], Packing::Binary).unwrap();
         assert_eq!(packed.len(), 8 + 4 + 2);
         assert_eq!(packed[12..], [0b1001_1010, 0b1000_0000]);
         assert_eq!(unpack(&packed).unwrap(), [1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0, 1.0]);

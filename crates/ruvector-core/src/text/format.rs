@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::shortest::{FLOAT_TEXT_MAX, format_f32};
+use super::shortest::{FLOAT_TEXT_MAX, ROOM, write_f32};
 use crate::error::{Error, Result};
 use crate::half::F16;
 use crate::sparse::SparseRef;
@@ -40,45 +40,57 @@ pub fn format_halfvec(vector: &[F16]) -> Result<String> {
 pub fn format_sparsevec(vector: SparseRef<'_>) -> Result<String> {
     // A position has at most ten digits.
     let mut text = Text::with_room(vector.values().len() + 1, FLOAT_TEXT_MAX + 12)?;
-    text.0.push(b'{');
+    text.byte(b'{');
     for (place, (&index, &value)) in vector.indices().iter().zip(vector.values()).enumerate() {
         if place > 0 {
-            text.0.push(b',');
+            text.byte(b',');
         }
         text.whole(index.saturating_add(1));
-        text.0.push(b':');
+        text.byte(b':');
         text.float(value);
     }
-    text.0.extend_from_slice(b"}/");
+    text.byte(b'}');
+    text.byte(b'/');
     text.whole(vector.dimensions());
     text.finish()
 }
 
-/// A text that has room for all that will be written to it.
-struct Text(Vec<u8>);
+/// A text that has room for all that will be written to it, and some more.
+struct Text {
+    bytes: Vec<u8>,
+    length: usize,
+}
 
 impl Text {
     fn with_room(elements: usize, each: usize) -> Result<Self> {
-        let room = elements.checked_mul(each).and_then(|n| n.checked_add(2));
+        let room = elements.checked_mul(each).and_then(|n| n.checked_add(2 + ROOM));
+        let room = room.ok_or(Error::OutOfMemory)?;
         let mut bytes = Vec::new();
-        bytes.try_reserve_exact(room.ok_or(Error::OutOfMemory)?)?;
-        Ok(Self(bytes))
+        bytes.try_reserve_exact(room)?;
+        bytes.resize(room, 0);
+        Ok(Self { bytes, length: 0 })
     }
 
     fn dense(&mut self, elements: impl Iterator<Item = f32>) {
-        self.0.push(b'[');
-        for (place, value) in elements.enumerate() {
-            if place > 0 {
-                self.0.push(b',');
-            }
+        self.byte(b'[');
+        for value in elements {
             self.float(value);
+            self.byte(b',');
         }
-        self.0.push(b']');
+        // In the place of the last comma; a vector has an element.
+        self.length = self.length.saturating_sub(1).max(1);
+        self.byte(b']');
+    }
+
+    fn byte(&mut self, byte: u8) {
+        self.bytes[self.length] = byte;
+        self.length += 1;
     }
 
     fn float(&mut self, value: f32) {
-        let mut buffer = [0; FLOAT_TEXT_MAX];
-        self.0.extend_from_slice(format_f32(value, &mut buffer));
+        if let Some(room) = self.bytes[self.length..].first_chunk_mut::<ROOM>() {
+            self.length += write_f32(value, room);
+        }
     }
 
     fn whole(&mut self, mut number: u32) {
@@ -92,10 +104,11 @@ impl Text {
                 break;
             }
         }
-        self.0.extend_from_slice(&buffer[at..]);
+        buffer[at..].iter().for_each(|&digit| self.byte(digit));
     }
 
-    fn finish(self) -> Result<String> {
-        Ok(String::from_utf8(self.0).expect("digits and punctuation are ASCII"))
+    fn finish(mut self) -> Result<String> {
+        self.bytes.truncate(self.length);
+        Ok(String::from_utf8(self.bytes).expect("digits and punctuation are ASCII"))
     }
 }

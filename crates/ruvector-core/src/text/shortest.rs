@@ -3,8 +3,11 @@
 /// Bytes that [`format_f32`] needs at most: sign, nine digits, point, exponent, as in `-1.23456789e-38`.
 pub const FLOAT_TEXT_MAX: usize = 15;
 
-/// Digits below the point that the scaled number gets, so that it has nine or ten in all.
-const SCALE_DIGITS: i32 = 9;
+/// Digits after the first that the scaled number gets, or one more: it is then below `2 * 10^9`.
+const SCALE_DIGITS: i32 = 8;
+
+/// Room for [`write_f32`], which writes more than belongs to the number.
+pub(super) const ROOM: usize = 40;
 
 /// Powers of five that fit into 128 bits.
 const POWERS_OF_5: [u128; 56] = {
@@ -31,74 +34,88 @@ const POWERS_OF_5: [u128; 56] = {
 /// assert_eq!(format_f32(-1e6, &mut buffer), b"-1e+06");
 /// ```
 pub fn format_f32(value: f32, buffer: &mut [u8; FLOAT_TEXT_MAX]) -> &[u8] {
-    let length = write(value, buffer);
+    let mut room = [0; ROOM];
+    let length = write_f32(value, &mut room);
+    buffer[..length].copy_from_slice(&room[..length]);
     &buffer[..length]
 }
 
-fn write(value: f32, buffer: &mut [u8; FLOAT_TEXT_MAX]) -> usize {
-    if value.is_nan() {
-        buffer[..3].copy_from_slice(b"NaN");
+/// Writes a number as [`format_f32`] does and returns its length. Bytes after it may be written too.
+#[inline]
+pub(super) fn write_f32(value: f32, room: &mut [u8; ROOM]) -> usize {
+    let bits = value.to_bits();
+    let magnitude = bits & 0x7fff_ffff;
+    let sign = (bits >> 31) as usize;
+    room[0] = b'-';
+    if magnitude > 0x7f80_0000 {
+        room[..3].copy_from_slice(b"NaN");
         return 3;
     }
-    let mut at = 0;
-    if value.is_sign_negative() {
-        buffer[0] = b'-';
-        at = 1;
+    if magnitude == 0x7f80_0000 {
+        room[sign..sign + 8].copy_from_slice(b"Infinity");
+        return sign + 8;
     }
-    if value.is_infinite() {
-        buffer[at..at + 8].copy_from_slice(b"Infinity");
-        return at + 8;
+    if magnitude == 0 {
+        room[sign] = b'0';
+        return sign + 1;
     }
-    if value == 0.0 {
-        buffer[at] = b'0';
-        return at + 1;
-    }
-    let (mut number, exponent) = shortest(value.to_bits() & 0x7fff_ffff);
-
-    let mut digits = [0u8; 10];
-    let mut count = 0;
-    while number > 0 {
-        count += 1;
-        digits[10 - count] = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-    let digits = &digits[10 - count..];
+    let (number, exponent) = shortest(magnitude);
+    let count = number.checked_ilog10().map_or(1, |last| last as usize + 1);
+    // Nine digits, the last ones zeros: of a fixed number they can be had and written at once. What is too much is written
+    // over by what comes next.
+    let all = number * POWERS_OF_10[9 - count];
+    let head = b'0' + (all / 100_000_000) as u8;
+    let tail = eight_digits(all % 100_000_000);
+    let mut put = |at: usize, eight: u64| {
+        room[at..at + 8].copy_from_slice(&eight.to_le_bytes());
+    };
     // The exponent of scientific notation: of the first digit.
     let first = exponent + count as i32 - 1;
-    let mut put = |byte: u8| {
-        buffer[at] = byte;
-        at += 1;
-    };
     match first {
         -4..=-1 => {
-            put(b'0');
-            put(b'.');
-            (first..-1).for_each(|_| put(b'0'));
-            digits.iter().for_each(|&digit| put(digit));
+            let start = sign + 1 + first.unsigned_abs() as usize;
+            put(sign, u64::from_le_bytes(*b"0.000000"));
+            put(start + 1, tail);
+            room[start] = head;
+            start + count
         }
         0..=5 => {
             let whole = first as usize + 1;
-            for place in 0..whole.max(count) {
-                if place == whole {
-                    put(b'.');
-                }
-                put(digits.get(place).copied().unwrap_or(b'0'));
+            put(sign + 1, tail);
+            if count <= whole {
+                room[sign] = head;
+                return sign + whole;
             }
+            put(sign + whole + 1, tail >> (8 * first));
+            room[sign] = head;
+            room[sign + whole] = b'.';
+            sign + count + 1
         }
         _ => {
-            put(digits[0]);
-            if count > 1 {
-                put(b'.');
-                digits[1..].iter().for_each(|&digit| put(digit));
-            }
-            put(b'e');
-            put(if first < 0 { b'-' } else { b'+' });
+            put(sign + 2, tail);
+            room[sign] = head;
+            room[sign + 1] = b'.';
+            let end = sign + if count > 1 { count + 1 } else { 1 };
             let magnitude = first.unsigned_abs() as u8;
-            put(b'0' + magnitude / 10);
-            put(b'0' + magnitude % 10);
+            room[end] = b'e';
+            room[end + 1] = if first < 0 { b'-' } else { b'+' };
+            room[end + 2] = b'0' + magnitude / 10;
+            room[end + 3] = b'0' + magnitude % 10;
+            end + 4
         }
     }
-    at
+}
+
+/// The eight digits of a number below `10^8`, the first in the lowest byte. Quotients of all parts of the word are had by
+/// one multiplication, of parts that are wide enough not to reach into each other.
+#[inline]
+const fn eight_digits(number: u32) -> u64 {
+    let fours = (number / 10_000) as u64 | ((number % 10_000) as u64) << 32;
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let twos = hundreds | (fours - hundreds * 100) << 16;
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    let ones = tens | (twos - tens * 10) << 8;
+    ones | u64::from_le_bytes([b'0'; 8])
 }
 
 /// Digits and decimal exponent of a positive finite number, given by its bits.
@@ -121,30 +138,63 @@ fn shortest(bits: u32) -> (u32, i32) {
 
     let [low, middle, high] = scale_all(value, below, power, exponent);
     // Strictly between the midpoints.
-    let mut least = low.whole + 1;
-    let mut most = if high.exact { high.whole - 1 } else { high.whole };
-    let mut number = middle.whole;
+    let least = (low.halves >> 1) as u32 + 1;
+    let most = (high.halves >> 1) as u32 - u32::from(high.exact && high.halves & 1 == 0);
 
-    // The digit that was taken off last, and whether there is anything behind it.
-    let (mut digit, mut rest, mut exponent) = (0, !middle.exact, exponent);
-    loop {
-        let (next_least, next_most) = (least.div_ceil(10), most / 10);
-        if next_least > next_most {
-            break;
-        }
-        rest |= digit != 0;
-        digit = number % 10;
-        (least, most, number, exponent) = (next_least, next_most, number / 10, exponent + 1);
-    }
-    // Nearest, halves to even.
-    let up = digit > 5 || digit == 5 && (rest || number % 2 == 1);
+    // As many digits are taken off as leave a number between the midpoints. Where there is a multiple of a power of ten,
+    // there is one of all lower powers, so that they can be counted without branches, which would be hard to predict. One
+    // branch is easy: vectors either have been rounded to a few digits or not.
+    let has_multiple = |power: u32| most / power * power >= least;
+    let count = |powers: &[u32]| -> u32 {
+        powers.iter().map(|&power| u32::from(has_multiple(power))).sum()
+    };
+    let removed: u32 = if has_multiple(POWERS_OF_10[4]) {
+        count(&POWERS_OF_10[5..]) + 4
+    } else {
+        count(&POWERS_OF_10[1..4])
+    };
+    let power = POWERS_OF_10[removed as usize];
+    let number = (middle.halves >> 1) as u32;
+    let quotient = divide(number, removed);
+    // The nearest, halves to even; what was taken off is compared with half the power.
+    let doubled = (number - quotient * power) * 2 + (middle.halves & 1) as u32;
+    let up = doubled > power || doubled == power && (!middle.exact || quotient % 2 == 1);
     // Nine digits tell all numbers apart, so that it has no more, or is the power of ten above those.
-    let mut number = (number + u64::from(up)).clamp(least, most) as u32;
-    while number.is_multiple_of(10) {
-        number /= 10;
-        exponent += 1;
+    let number =
+        (quotient + u32::from(up)).clamp(divide(least - 1, removed) + 1, divide(most, removed));
+    (number, exponent + removed as i32)
+}
+
+/// Powers of ten up to the number of digits that can be taken off.
+const POWERS_OF_10: [u32; 10] = {
+    let mut powers = [1u32; 10];
+    let mut i = 1;
+    while i < powers.len() {
+        powers[i] = powers[i - 1] * 10;
+        i += 1;
     }
-    (number, exponent)
+    powers
+};
+
+/// For each power of ten `d`, the number `ceil(2^shift / d)` and the shift by which to divide (Granlund and Montgomery,
+/// Division by invariant integers using multiplication, 1994).
+const RECIPROCALS: [(u64, u32); 10] = {
+    let mut reciprocals = [(0, 0); 10];
+    let mut i = 0;
+    while i < reciprocals.len() {
+        let shift = 32 + POWERS_OF_10[i].ilog2();
+        reciprocals[i] = ((1u64 << shift).div_ceil(POWERS_OF_10[i] as u64), shift);
+        i += 1;
+    }
+    reciprocals
+};
+
+/// Divides a number below `2^31` by a power of ten. As `factor * d` is above `2^shift` by less than `d`, which is at most
+/// `2^(shift - 31)`, the product is too large by less than `1 / d`, and its whole part is right.
+#[inline]
+fn divide(number: u32, power: u32) -> u32 {
+    let (factor, shift) = RECIPROCALS[power as usize];
+    ((u64::from(number) * factor) >> shift) as u32
 }
 
 /// Powers of five by which a number below `2^26` can be multiplied in 64 bits.
@@ -160,28 +210,30 @@ const SMALL_POWERS_OF_5: [u64; 17] = {
 
 /// [`scale`] of the lower midpoint, the number and the upper midpoint.
 fn scale_all(value: u64, below: u64, power: i32, exponent: i32) -> [Scaled; 3] {
-    // As are nearly all: from 1e-7 to 1e9.
+    // As are nearly all: from 1e-8 to 1e8.
     let shift = exponent - power;
     if exponent < 0
         && (1..64).contains(&shift)
         && let Some(factor) = SMALL_POWERS_OF_5.get(exponent.unsigned_abs() as usize)
     {
         let middle = value * factor;
+        let shift = shift - 1;
         let mask = (1u64 << shift) - 1;
         return [middle - below * factor, middle, middle + 2 * factor]
-            .map(|scaled| Scaled { whole: scaled >> shift, exact: scaled & mask == 0 });
+            .map(|scaled| Scaled { halves: scaled >> shift, exact: scaled & mask == 0 });
     }
-    [value - below, value, value + 2].map(|number| scale(number, power, exponent))
+    [value - below, value, value + 2].map(|number| scale(number, power + 1, exponent))
 }
 
-/// The whole part of a scaled number.
+/// A scaled number, in halves.
 struct Scaled {
-    whole: u64,
-    /// There is nothing behind the point.
+    halves: u64,
+    /// There is nothing beyond the halves.
     exact: bool,
 }
 
-/// `number * 2^power / 10^exponent`, for numbers below `2^26` whose result has at most 12 digits.
+/// `number * 2^power / 10^exponent`, where `power` is one more than that of the number, for numbers below `2^26` whose
+/// result has at most 12 digits.
 fn scale(number: u64, power: i32, exponent: i32) -> Scaled {
     if exponent >= 0 {
         // 2^power / 10^exponent = 2^(power - exponent) / 5^exponent, and what is divided is below 2^128.
@@ -196,7 +248,7 @@ fn scale(number: u64, power: i32, exponent: i32) -> Scaled {
             let lost = quotient & ((1 << -shift) - 1) != 0;
             (quotient >> -shift, remainder, lost)
         };
-        return Scaled { whole: quotient as u64, exact: remainder == 0 && !lost };
+        return Scaled { halves: quotient as u64, exact: remainder == 0 && !lost };
     }
     // number * 5^-exponent, of up to 26 + 128 bits, in two parts of which the lower has 64.
     let factor = POWERS_OF_5[-exponent as usize];
@@ -206,17 +258,17 @@ fn scale(number: u64, power: i32, exponent: i32) -> Scaled {
     // times 2^shift, which is below one but for numbers with few digits.
     let shift = power - exponent;
     if shift >= 0 {
-        return Scaled { whole: low << shift, exact: true };
+        return Scaled { halves: low << shift, exact: true };
     }
     let shift = -shift as u32;
     if shift >= 64 {
         let shift = shift - 64;
         let lost = low != 0 || high & ((1u128 << shift) - 1) != 0;
-        Scaled { whole: (high >> shift) as u64, exact: !lost }
+        Scaled { halves: (high >> shift) as u64, exact: !lost }
     } else {
         let all = high << 64 | u128::from(low);
         let lost = all & ((1u128 << shift) - 1) != 0;
-        Scaled { whole: (all >> shift) as u64, exact: !lost }
+        Scaled { halves: (all >> shift) as u64, exact: !lost }
     }
 }
 
@@ -229,6 +281,15 @@ mod tests {
     fn text(value: f32) -> String {
         let mut buffer = [0; FLOAT_TEXT_MAX];
         String::from_utf8(format_f32(value, &mut buffer).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn eight_digits_of_all_fours() {
+        for number in 0..10_000u32 {
+            let expected = alloc::format!("{number:04}{:04}", 9_999 - number);
+            let found = eight_digits(number * 10_000 + 9_999 - number).to_le_bytes();
+            assert_eq!(found, expected.as_bytes());
+        }
     }
 
     #[test]
