@@ -108,19 +108,23 @@ HnswSetEntry(HnswAccess *access, uint64 id, uint32 level, bool always)
 }
 
 /*
- * A page with room for items of a size, locked. It may be new. While another page is locked, nothing is waited for.
+ * A page with room for items of a size, locked. It may be new. If another page is locked already, it is not that one, and
+ * nothing is waited for.
  */
 static Buffer
-GetRoom(HnswAccess *access, Size needed, bool alone)
+GetRoom(HnswAccess *access, Size needed, Buffer other)
 {
 	Relation	index = access->index;
+	bool		alone = !BufferIsValid(other);
+	BlockNumber other_block = alone ? InvalidBlockNumber : BufferGetBlockNumber(other);
 	BlockNumber block = alone ? RelationGetTargetBlock(index) : InvalidBlockNumber;
 	BlockNumber blocks;
 	Buffer		buffer;
 
+	blocks = RelationGetNumberOfBlocks(index);
 	if (!BlockNumberIsValid(block))
 		block = GetPageWithFreeSpace(index, needed);
-	blocks = RelationGetNumberOfBlocks(index);
+	/* One that was added lately may have room, which the map does not know of. */
 	if (!BlockNumberIsValid(block) && blocks > HNSW_FIRST_BLOCK)
 		block = blocks - 1;
 
@@ -131,10 +135,10 @@ GetRoom(HnswAccess *access, Size needed, bool alone)
 		Size		room = 0;
 		bool		locked = true;
 
-		if (block < HNSW_FIRST_BLOCK || block >= blocks)
+		if (block < HNSW_FIRST_BLOCK || block == other_block)
+			break;
+		if (block >= blocks)
 		{
-			if (block < blocks)
-				break;
 			block = RecordAndGetPageWithFreeSpace(index, block, 0, needed);
 			continue;
 		}
@@ -200,8 +204,8 @@ HnswAddElement(HnswAccess *access, HnswElement *element, HnswLinks *links)
 	Size		links_size = HnswLinksSize(element->level, access->info->settings.m);
 	Size		together = HnswItemRoom(element_size) + HnswItemRoom(links_size);
 	bool		one_page = together <= HNSW_PAGE_ROOM;
-	Buffer		buffer = GetRoom(access, one_page ? together : HnswItemRoom(element_size), true);
-	Buffer		links_buffer = one_page ? buffer : GetRoom(access, HnswItemRoom(links_size), false);
+	Buffer		buffer = GetRoom(access, one_page ? together : HnswItemRoom(element_size), InvalidBuffer);
+	Buffer		links_buffer = one_page ? buffer : GetRoom(access, HnswItemRoom(links_size), buffer);
 	HnswChange	change;
 	Page		page;
 	Page		links_page;
