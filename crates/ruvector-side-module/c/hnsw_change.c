@@ -298,12 +298,44 @@ ChangeLinks(HnswChange *change, Buffer buffer, ItemPointer place)
 	return (HnswLinks *) PageGetItem(page, PageGetItemId(page, ItemPointerGetOffsetNumberNoCheck(place)));
 }
 
+static bool
+Contains(const uint64 *links, uint32 count, uint64 link)
+{
+	for (uint32 i = 0; i < count; i++)
+	{
+		if (links[i] == link)
+			return true;
+	}
+	return false;
+}
+
+/* One list of an element: what is not dead stays, as it may be the only link to where it leads. */
+static void
+FillList(uint64 *old, const uint64 *new, uint32 room, bool (*is_dead) (const void *, uint64), const void *state)
+{
+	uint32		count = 0;
+
+	for (uint32 i = 0; i < room; i++)
+	{
+		if (old[i] != 0 && !is_dead(state, old[i]))
+			old[count++] = old[i];
+	}
+	for (uint32 i = 0; i < room && count < room; i++)
+	{
+		if (new[i] != 0 && !Contains(old, count, new[i]))
+			old[count++] = new[i];
+	}
+	memset(old + count, 0, sizeof(uint64) * (room - count));
+}
+
 /*
- * Gives an element other links, in all places that there are for its level.
+ * Takes dead elements out of the links of one, and puts new links in all places that are free then.
  */
 void
-HnswSetLinks(HnswAccess *access, uint64 id, const uint64 *links)
+HnswFillLinks(HnswAccess *access, uint64 id, const uint64 *links, bool (*is_dead) (const void *, uint64),
+			  const void *state)
 {
+	uint32		m = access->info->settings.m;
 	Buffer		buffer;
 	ItemPointerData place;
 	HnswLinks  *old = LockLinks(access, id, &buffer, &place);
@@ -313,7 +345,9 @@ HnswSetLinks(HnswAccess *access, uint64 id, const uint64 *links)
 		return;
 	HnswBeginChange(&change, access);
 	old = ChangeLinks(&change, buffer, &place);
-	memcpy(old->links, links, sizeof(uint64) * HnswLinkCount(old->level, access->info->settings.m));
+	FillList(old->links, links, 2 * m, is_dead, state);
+	for (uint32 start = 2 * m; start < HnswLinkCount(old->level, m); start += m)
+		FillList(old->links + start, links + start, m, is_dead, state);
 	HnswFinishChange(&change);
 	UnlockReleaseBuffer(buffer);
 }
