@@ -266,7 +266,8 @@ extern void HnswAbortChange(HnswChange *change);
 extern void HnswSetEntry(HnswAccess *access, uint64 id, uint32 level, bool always);
 extern uint64 HnswAddElement(HnswAccess *access, HnswElement *element, HnswLinks *links);
 extern bool HnswAddRow(HnswAccess *access, uint64 id, HnswCode code, ItemPointer row);
-extern void HnswSetLinks(HnswAccess *access, uint64 id, const uint64 *links);
+extern void HnswFillLinks(HnswAccess *access, uint64 id, const uint64 *links, bool (*is_dead) (const void *, uint64),
+						  const void *state);
 
 /* hnsw_build.c */
 extern IndexBuildResult *hnswbuild(Relation heap, Relation index, IndexInfo *index_info);
@@ -282,6 +283,9 @@ extern IndexScanDesc hnswbeginscan(Relation index, int nkeys, int norderbys);
 extern void hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys);
 extern bool hnswgettuple(IndexScanDesc scan, ScanDirection direction);
 extern void hnswendscan(IndexScanDesc scan);
+
+/* hnsw_check.c */
+extern uint64 *HnswFindUnreachable(HnswAccess *access, Size *count, uint8 **levels);
 
 /* hnsw_vacuum.c */
 extern IndexBulkDeleteResult *hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,

@@ -108,19 +108,23 @@ HnswSetEntry(HnswAccess *access, uint64 id, uint32 level, bool always)
 }
 
 /*
- * A page with room for items of a size, locked. It may be new. While another page is locked, nothing is waited for.
+ * A page with room for items of a size, locked. It may be new. If another page is locked already, it is not that one, and
+ * nothing is waited for.
  */
 static Buffer
-GetRoom(HnswAccess *access, Size needed, bool alone)
+GetRoom(HnswAccess *access, Size needed, Buffer other)
 {
 	Relation	index = access->index;
+	bool		alone = !BufferIsValid(other);
+	BlockNumber other_block = alone ? InvalidBlockNumber : BufferGetBlockNumber(other);
 	BlockNumber block = alone ? RelationGetTargetBlock(index) : InvalidBlockNumber;
 	BlockNumber blocks;
 	Buffer		buffer;
 
+	blocks = RelationGetNumberOfBlocks(index);
 	if (!BlockNumberIsValid(block))
 		block = GetPageWithFreeSpace(index, needed);
-	blocks = RelationGetNumberOfBlocks(index);
+	/* One that was added lately may have room, which the map does not know of. */
 	if (!BlockNumberIsValid(block) && blocks > HNSW_FIRST_BLOCK)
 		block = blocks - 1;
 
@@ -131,10 +135,10 @@ GetRoom(HnswAccess *access, Size needed, bool alone)
 		Size		room = 0;
 		bool		locked = true;
 
-		if (block < HNSW_FIRST_BLOCK || block >= blocks)
+		if (block < HNSW_FIRST_BLOCK || block == other_block)
+			break;
+		if (block >= blocks)
 		{
-			if (block < blocks)
-				break;
 			block = RecordAndGetPageWithFreeSpace(index, block, 0, needed);
 			continue;
 		}
@@ -200,8 +204,8 @@ HnswAddElement(HnswAccess *access, HnswElement *element, HnswLinks *links)
 	Size		links_size = HnswLinksSize(element->level, access->info->settings.m);
 	Size		together = HnswItemRoom(element_size) + HnswItemRoom(links_size);
 	bool		one_page = together <= HNSW_PAGE_ROOM;
-	Buffer		buffer = GetRoom(access, one_page ? together : HnswItemRoom(element_size), true);
-	Buffer		links_buffer = one_page ? buffer : GetRoom(access, HnswItemRoom(links_size), false);
+	Buffer		buffer = GetRoom(access, one_page ? together : HnswItemRoom(element_size), InvalidBuffer);
+	Buffer		links_buffer = one_page ? buffer : GetRoom(access, HnswItemRoom(links_size), buffer);
 	HnswChange	change;
 	Page		page;
 	Page		links_page;
@@ -294,12 +298,44 @@ ChangeLinks(HnswChange *change, Buffer buffer, ItemPointer place)
 	return (HnswLinks *) PageGetItem(page, PageGetItemId(page, ItemPointerGetOffsetNumberNoCheck(place)));
 }
 
+static bool
+Contains(const uint64 *links, uint32 count, uint64 link)
+{
+	for (uint32 i = 0; i < count; i++)
+	{
+		if (links[i] == link)
+			return true;
+	}
+	return false;
+}
+
+/* One list of an element: what is not dead stays, as it may be the only link to where it leads. */
+static void
+FillList(uint64 *old, const uint64 *new, uint32 room, bool (*is_dead) (const void *, uint64), const void *state)
+{
+	uint32		count = 0;
+
+	for (uint32 i = 0; i < room; i++)
+	{
+		if (old[i] != 0 && !is_dead(state, old[i]))
+			old[count++] = old[i];
+	}
+	for (uint32 i = 0; i < room && count < room; i++)
+	{
+		if (new[i] != 0 && !Contains(old, count, new[i]))
+			old[count++] = new[i];
+	}
+	memset(old + count, 0, sizeof(uint64) * (room - count));
+}
+
 /*
- * Gives an element other links, in all places that there are for its level.
+ * Takes dead elements out of the links of one, and puts new links in all places that are free then.
  */
 void
-HnswSetLinks(HnswAccess *access, uint64 id, const uint64 *links)
+HnswFillLinks(HnswAccess *access, uint64 id, const uint64 *links, bool (*is_dead) (const void *, uint64),
+			  const void *state)
 {
+	uint32		m = access->info->settings.m;
 	Buffer		buffer;
 	ItemPointerData place;
 	HnswLinks  *old = LockLinks(access, id, &buffer, &place);
@@ -309,7 +345,9 @@ HnswSetLinks(HnswAccess *access, uint64 id, const uint64 *links)
 		return;
 	HnswBeginChange(&change, access);
 	old = ChangeLinks(&change, buffer, &place);
-	memcpy(old->links, links, sizeof(uint64) * HnswLinkCount(old->level, access->info->settings.m));
+	FillList(old->links, links, 2 * m, is_dead, state);
+	for (uint32 start = 2 * m; start < HnswLinkCount(old->level, m); start += m)
+		FillList(old->links + start, links + start, m, is_dead, state);
 	HnswFinishChange(&change);
 	UnlockReleaseBuffer(buffer);
 }

@@ -39,7 +39,7 @@ extern int32 ruvector_hnsw_check_finish(HnswChecker *checker, uint64 entry, uint
 										HnswFigures *figures, Failure *failure);
 extern char *ruvector_hnsw_check_problem(const HnswChecker *checker, size_t position);
 extern size_t ruvector_hnsw_check_unreachable(const HnswChecker *checker, size_t position, uint64 *row,
-											  uint64 *element);
+											  uint64 *element, uint32 *level);
 extern void ruvector_hnsw_check_free(HnswChecker *checker);
 
 typedef struct CheckState
@@ -200,7 +200,8 @@ ReadIndex(CheckState *state)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
-	LockPage(state->index, HNSW_UPDATE_LOCK, ExclusiveLock);
+	if (state->heap != NULL)
+		LockPage(state->index, HNSW_UPDATE_LOCK, ExclusiveLock);
 	HnswGetEntry(&state->access, &entry, &level);
 	state->blocks = RelationGetNumberOfBlocks(state->index);
 	for (BlockNumber block = HNSW_FIRST_BLOCK; block < state->blocks; block++)
@@ -208,8 +209,38 @@ ReadIndex(CheckState *state)
 		CHECK_FOR_INTERRUPTS();
 		ReadPage(state, block);
 	}
-	UnlockPage(state->index, HNSW_UPDATE_LOCK, ExclusiveLock);
+	if (state->heap != NULL)
+		UnlockPage(state->index, HNSW_UPDATE_LOCK, ExclusiveLock);
 	HnswCheckStatus(ruvector_hnsw_check_finish(state->checker, entry, level, &state->figures, &failure), &failure);
+}
+
+/*
+ * Elements with rows that searches cannot come by, as far as can be told while rows are added. The memory is given back
+ * with the current context.
+ */
+uint64 *
+HnswFindUnreachable(HnswAccess *access, Size *count, uint8 **levels)
+{
+	CheckState	state = {.index = access->index, .access = *access};
+	size_t		position = 0;
+	uint64		row;
+	uint64		element;
+	uint64	   *found;
+	uint32		level;
+
+	ReadIndex(&state);
+	*count = 0;
+	found = palloc_extended(sizeof(uint64) * Max(state.figures.unreachable, 1), MCXT_ALLOC_HUGE);
+	*levels = palloc_extended(Max(state.figures.unreachable, 1), MCXT_ALLOC_HUGE);
+	/* More than one of the rows may be at the same element, and this be told again. */
+	while (*count < state.figures.unreachable &&
+		   (position = ruvector_hnsw_check_unreachable(state.checker, position, &row, &element, &level)) > 0)
+	{
+		found[*count] = element;
+		(*levels)[(*count)++] = level;
+	}
+	ruvector_hnsw_check_free(state.checker);
+	return found;
 }
 
 /*
@@ -224,8 +255,9 @@ TellUnreachable(CheckState *state)
 	size_t		position = 0;
 	uint64		row;
 	uint64		element;
+	uint32		level;
 
-	while ((position = ruvector_hnsw_check_unreachable(state->checker, position, &row, &element)) > 0)
+	while ((position = ruvector_hnsw_check_unreachable(state->checker, position, &row, &element, &level)) > 0)
 	{
 		ItemPointerData tid;
 		bool		again = false;

@@ -5,6 +5,7 @@
 #include "hnsw.h"
 
 #include "commands/vacuum.h"
+#include "miscadmin.h"
 #include "storage/bufpage.h"
 #include "storage/freespace.h"
 #include "storage/indexfsm.h"
@@ -37,8 +38,10 @@ CompareIds(const void *a, const void *b)
 }
 
 static bool
-IsDead(const VacuumState *state, uint64 id)
+IsDead(const void *argument, uint64 id)
 {
+	const VacuumState *state = argument;
+
 	return state->dead_count > 0 && bsearch(&id, state->dead, state->dead_count, sizeof(uint64), CompareIds) != NULL;
 }
 
@@ -144,7 +147,7 @@ Relink(VacuumState *state, uint64 id, uint32 level)
 		uint64	   *links = palloc0(sizeof(uint64) * HnswLinkCount(level, settings->m));
 
 		ruvector_hnsw_insert_links(insertion, links);
-		HnswSetLinks(access, id, links);
+		HnswFillLinks(access, id, links, IsDead, state);
 		HnswCheckStatus(ruvector_hnsw_insert_link(insertion, access, id, &failure), &failure);
 	}
 	MemoryContextSwitchTo(old_context);
@@ -356,6 +359,36 @@ RemoveElements(VacuumState *state, const uint64 *ids, Size count)
 	return removed;
 }
 
+/*
+ * Links elements that searches cannot come by: an element that was removed may have had the only link to them. All links
+ * are read into memory for that; in a large index, if that may not take so much, they stay as they are.
+ */
+static void
+Reconnect(VacuumState *state)
+{
+	HnswAccess *access = &state->access;
+	Size		memory = (Size) RelationGetNumberOfBlocks(access->index) * (BLCKSZ / 2);
+
+	for (int attempt = 0; attempt < 3 && memory / 1024 <= (Size) maintenance_work_mem; attempt++)
+	{
+		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hnsw reconnect", ALLOCSET_DEFAULT_SIZES);
+		MemoryContext old_context = MemoryContextSwitchTo(context);
+		Size		count;
+		uint8	   *levels;
+		uint64	   *lost = HnswFindUnreachable(access, &count, &levels);
+
+		for (Size i = 0; i < count; i++)
+		{
+			RepairElement(state, lost[i], levels[i]);
+			vacuum_delay_point();
+		}
+		MemoryContextSwitchTo(old_context);
+		MemoryContextDelete(context);
+		if (count == 0)
+			break;
+	}
+}
+
 IndexBulkDeleteResult *
 hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats, IndexBulkDeleteCallback callback,
 			   void *callback_state)
@@ -404,6 +437,7 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats, IndexBulkDel
 			at += RemoveElements(&state, state.dead + at, state.dead_count - at);
 			vacuum_delay_point();
 		}
+		Reconnect(&state);
 	}
 	pfree(state.dead);
 	MemoryContextDelete(state.context);

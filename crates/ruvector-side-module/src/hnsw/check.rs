@@ -346,7 +346,7 @@ pub unsafe extern "C" fn ruvector_hnsw_check_problem(
 }
 
 /// The first row at or behind `position` in the order of rows that stands at an element which cannot be reached, and that
-/// element; the position behind it is returned, or 0 if there is none.
+/// element with its level; the position behind it is returned, or 0 if there is none.
 ///
 /// # Safety
 /// The checker is one of C's; the others can be written to.
@@ -356,13 +356,15 @@ pub unsafe extern "C" fn ruvector_hnsw_check_unreachable(
     position: usize,
     row: *mut u64,
     element: *mut u64,
+    level: *mut u32,
 ) -> usize {
     // SAFETY: the caller's promise.
     unsafe {
         let checker = &*checker;
         for (at, &(found, id)) in checker.rows.iter().enumerate().skip(position) {
-            if checker.find(id).is_some_and(|at| !checker.elements[at].reached) {
-                (*row, *element) = (found, id);
+            let lost = checker.find(id).map(|at| checker.elements[at]);
+            if let Some(lost) = lost.filter(|lost| !lost.reached) {
+                (*row, *element, *level) = (found, id, u32::from(lost.level));
                 return at + 1;
             }
         }

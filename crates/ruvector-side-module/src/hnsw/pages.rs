@@ -83,7 +83,7 @@ pub(super) struct Pages {
     /// Bytes of the longest code there can be.
     room: u32,
     visits: Vec<PageVisit>,
-    /// Has an element been linked with the one that is being added?
+    /// Has an element been linked with the one that is being added, on the lowest layer?
     linked: bool,
 }
 
@@ -294,7 +294,7 @@ impl Pages {
         let to = &raw mut changed;
         // SAFETY: the index is open.
         done(unsafe { hnsw_replace_link(self.access, element.0, layer, dropped, added.0, to) })?;
-        self.linked |= changed != 0;
+        self.linked |= changed != 0 && layer == 0;
         Ok(changed != 0)
     }
 
@@ -328,7 +328,7 @@ impl Pages {
         let mut links = Vec::new();
         self.links(element.id, layer, &mut links)?;
         if links.contains(&added) {
-            self.linked = true;
+            self.linked |= layer == 0;
             return Ok(true);
         }
         if links.len() < options.max_links(layer) {
@@ -380,6 +380,16 @@ impl Pages {
         }
         let dropped = others.iter().map(|&(id, _)| id).rfind(|&id| id != added);
         let dropped = dropped.or_else(|| candidates.iter().map(|c| c.1).rfind(|&id| id != added));
-        self.replace(element.id, layer, dropped, added)
+        let Some(dropped) = dropped else { return Ok(true) };
+        // Come by over the new one, on whose links nothing depends yet.
+        links.clear();
+        self.links(added, layer, &mut links)?;
+        if !links.contains(&dropped) {
+            let farthest =
+                links.last().copied().filter(|_| links.len() >= options.max_links(layer));
+            self.replace(added, layer, farthest, dropped)?;
+            self.linked = false;
+        }
+        self.replace(element.id, layer, Some(dropped), added)
     }
 }
