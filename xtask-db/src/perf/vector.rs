@@ -140,7 +140,9 @@ fn small(setup: &Setup, sides: &mut [Side], rows: &mut Rows) -> Result<()> {
     let text = data.copy_text();
     let rounds = setup.repeats(9);
     let copy = times(sides, rounds, |client| {
-        client.simple("DROP TABLE IF EXISTS small; CREATE TABLE small (id int, v vector(128))")?;
+        client.simple(
+            "DROP TABLE IF EXISTS small; CREATE TABLE small (id int PRIMARY KEY, v vector(128))",
+        )?;
         Ok(())
     })
     .and_then(|_| {
