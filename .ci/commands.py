@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Runs the commands that a page shows: `commands.py PAGE HEADING`. All blocks of shell below that heading are one
-script, run in an empty directory; what it prints has to end with what the last block of text shows."""
+script, run in an empty directory; it has to print what the blocks of text show, in their order."""
 
 import re
 import subprocess
@@ -35,9 +35,13 @@ def main() -> int:
     if run.returncode != 0:
         print(f"{path}: the commands below {heading!r} failed ({run.returncode})", file=sys.stderr)
         return 1
-    if shown and not run.stdout.endswith(shown[-1]):
-        print(f"{path}: that is not what the page shows below {heading!r}:\n{shown[-1]}", file=sys.stderr)
-        return 1
+    at = 0
+    for text in shown:
+        at = run.stdout.find(text, at)
+        if at < 0:
+            print(f"{path}: not printed, but shown below {heading!r}:\n{text}", file=sys.stderr)
+            return 1
+        at += len(text)
     return 0
 
 
