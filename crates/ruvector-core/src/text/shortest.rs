@@ -148,10 +148,10 @@ fn shortest(bits: u32) -> (u32, i32) {
     let count = |powers: &[u32]| -> u32 {
         powers.iter().map(|&power| u32::from(has_multiple(power))).sum()
     };
-    let removed: u32 = if has_multiple(POWERS_OF_10[4]) {
-        count(&POWERS_OF_10[5..]) + 4
+    let removed: u32 = if has_multiple(POWERS_OF_10[3]) {
+        count(&POWERS_OF_10[4..]) + 3
     } else {
-        count(&POWERS_OF_10[1..4])
+        count(&POWERS_OF_10[1..3])
     };
     let power = POWERS_OF_10[removed as usize];
     let number = (middle.halves >> 1) as u32;
@@ -209,6 +209,7 @@ const SMALL_POWERS_OF_5: [u64; 17] = {
 };
 
 /// [`scale`] of the lower midpoint, the number and the upper midpoint.
+#[inline]
 fn scale_all(value: u64, below: u64, power: i32, exponent: i32) -> [Scaled; 3] {
     // As are nearly all: from 1e-8 to 1e8.
     let shift = exponent - power;
@@ -234,6 +235,8 @@ struct Scaled {
 
 /// `number * 2^power / 10^exponent`, where `power` is one more than that of the number, for numbers below `2^26` whose
 /// result has at most 12 digits.
+#[cold]
+#[inline(never)]
 fn scale(number: u64, power: i32, exponent: i32) -> Scaled {
     if exponent >= 0 {
         // 2^power / 10^exponent = 2^(power - exponent) / 5^exponent, and what is divided is below 2^128.
