@@ -348,7 +348,7 @@ extern void ruvector_hnsw_insert_free(HnswInsertion *insertion);
 extern HnswSearch *ruvector_hnsw_search_new(const HnswSettings *settings, const char *code, size_t length,
 											uint32 ef, bool iterative);
 extern bool ruvector_hnsw_search_take(HnswSearch *search, uint64 *element, float *distance);
-extern int32 ruvector_hnsw_search_step(HnswSearch *search, HnswAccess *access, HnswSearchLimits limits,
-									   Failure *failure);
+extern int32 ruvector_hnsw_search_step(HnswSearch *search, HnswAccess *access,
+									   const HnswSearchLimits *limits, Failure *failure);
 
 #endif

@@ -120,7 +120,7 @@ SearchOn(SearchState *state)
 	int			status;
 
 	LockPage(state->access.index, HNSW_SCAN_LOCK, ShareLock);
-	status = HnswCheckStatus(ruvector_hnsw_search_step(state->search, &state->access, state->limits, &failure),
+	status = HnswCheckStatus(ruvector_hnsw_search_step(state->search, &state->access, &state->limits, &failure),
 							 &failure);
 	UnlockPage(state->access.index, HNSW_SCAN_LOCK, ShareLock);
 	return status == HNSW_DONE;

@@ -367,9 +367,10 @@ static void
 Reconnect(VacuumState *state)
 {
 	HnswAccess *access = &state->access;
-	Size		memory = (Size) RelationGetNumberOfBlocks(access->index) * (BLCKSZ / 2);
+	/* Links are at most half of an index, about. */
+	uint64		memory = (uint64) RelationGetNumberOfBlocks(access->index) * (BLCKSZ / 2);
 
-	for (int attempt = 0; attempt < 3 && memory / 1024 <= (Size) maintenance_work_mem; attempt++)
+	for (int attempt = 0; attempt < 3 && memory / 1024 <= (uint64) maintenance_work_mem; attempt++)
 	{
 		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "hnsw reconnect", ALLOCSET_DEFAULT_SIZES);
 		MemoryContext old_context = MemoryContextSwitchTo(context);

@@ -50,6 +50,9 @@ pub struct Insertion {
     twins: Vec<u64>,
 }
 
+/// Candidates for new links of an element, if those of a new one are fewer.
+const REPAIR_CANDIDATES: u16 = 64;
+
 impl Insertion {
     fn plan(
         settings: Settings,
@@ -58,7 +61,12 @@ impl Insertion {
         level: u8,
         existing: Option<ElementId>,
     ) -> Result<Self, StoreError> {
-        let options = settings.options()?;
+        let mut options = settings.options()?;
+        if existing.is_some() {
+            // Many of those that such a search comes by may be about to be removed.
+            options.ef_construction =
+                options.ef_construction.max(REPAIR_CANDIDATES.min(8 * options.m));
+        }
         let mut workspace = Workspace::new()?;
         let plan = hnsw::plan(pages, &vector, level, options, existing, &mut workspace)?;
         let mut twins = Vec::new();

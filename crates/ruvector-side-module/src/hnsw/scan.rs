@@ -108,17 +108,17 @@ pub unsafe extern "C" fn ruvector_hnsw_search_take(
 /// Gets a new batch. [`END`] if there is nothing more.
 ///
 /// # Safety
-/// The search is one of C's, the index of `access` is open, and `failure` can be written to.
+/// The search is one of C's, the index of `access` is open, `limits` can be read, and `failure` written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ruvector_hnsw_search_step(
     search: *mut Search,
     access: *mut Access,
-    limits: SearchLimits,
+    limits: *const SearchLimits,
     failure: *mut Failure,
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe {
-        let found = (*search).step(access, limits);
+        let found = (*search).step(access, *limits);
         status(found.map(|found| if found { DONE } else { END }), failure)
     }
 }
