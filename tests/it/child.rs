@@ -146,6 +146,8 @@ fn entry() {
                 say(id);
             }
         }
+        #[cfg(feature = "extensions")]
+        "change vectors" => super::extensions::vectors::change(path),
         "first open" => {
             say("opening");
             drop(Pglite::open(path).unwrap());

@@ -103,7 +103,7 @@ HnswDescribe(Relation index, HnswInfo *info)
 				 errmsg("column does not have dimensions")));
 	if (dimensions > MostDimensions(info->settings.kind))
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("column cannot have more than %d dimensions for hnsw index",
 						MostDimensions(info->settings.kind))));
 	info->dimensions = dimensions;

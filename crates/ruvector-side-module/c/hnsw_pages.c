@@ -52,6 +52,7 @@ HnswGetItem(Relation index, Page page, BlockNumber block, OffsetNumber offset, S
 {
 	PageHeader	header = (PageHeader) page;
 	ItemId		pointer;
+	Item		item;
 
 	if (offset < FirstOffsetNumber || offset > PageGetMaxOffsetNumber(page))
 		return NULL;
@@ -63,7 +64,11 @@ HnswGetItem(Relation index, Page page, BlockNumber block, OffsetNumber offset, S
 		ItemIdGetOffset(pointer) % MAXIMUM_ALIGNOF != 0 ||
 		ItemIdGetOffset(pointer) + *size > header->pd_special || *size < offsetof(HnswLinks, links))
 		HnswCorrupted(index, block);
-	return PageGetItem(page, pointer);
+	item = PageGetItem(page, pointer);
+	/* Whatever took the place of something else is one of these. */
+	if (((HnswElement *) item)->type != HNSW_ELEMENT && ((HnswLinks *) item)->type != HNSW_LINKS)
+		HnswCorrupted(index, block);
+	return item;
 }
 
 /*

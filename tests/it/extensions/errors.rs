@@ -133,7 +133,9 @@ pub(crate) fn module_cycles() {
         for _ in 0..times {
             let mut session = db.connect().unwrap();
             session
-                .exec("LOAD 'hstore'; LOAD 'pg_trgm'; LOAD 'vector'; LOAD 'pgcrypto'; LOAD 'ltree'")
+                .exec(
+                    "LOAD 'hstore'; LOAD 'pg_trgm'; LOAD 'ruvector'; LOAD 'pgcrypto'; LOAD 'ltree'",
+                )
                 .unwrap();
             session.close().unwrap();
         }

@@ -7,6 +7,7 @@ mod directories;
 pub(crate) mod errors;
 mod preload;
 mod uses;
+pub(crate) mod vectors;
 
 use std::collections::HashMap;
 
