@@ -11,22 +11,22 @@ extern void *ruvector_reallocate(void *memory, size_t size);
 extern void ruvector_free(void *memory);
 
 /*
- * What is larger would be an error, and an error here would leave Rust by longjmp.
+ * What is larger would be an error, and an error here would leave Rust by longjmp. Graphs that are being built are large.
  */
 void *
 ruvector_allocate(size_t size)
 {
-	if (size > MaxAllocSize)
+	if (size > MaxAllocHugeSize)
 		return NULL;
-	return palloc_extended(size, MCXT_ALLOC_NO_OOM);
+	return palloc_extended(size, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 }
 
 void *
 ruvector_reallocate(void *memory, size_t size)
 {
-	if (size > MaxAllocSize)
+	if (size > MaxAllocHugeSize)
 		return NULL;
-	return repalloc_extended(memory, size, MCXT_ALLOC_NO_OOM);
+	return repalloc_extended(memory, size, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 }
 
 void

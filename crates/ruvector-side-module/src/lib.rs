@@ -1,8 +1,8 @@
 //! What the C part of the extension calls.
 //!
 //! C has all that knows PostgreSQL: arguments and results, memory contexts, `ereport`. It never leaves a function here by
-//! `longjmp`, as nothing here calls back but for memory, and that returns null. Functions return whether they succeeded;
-//! if not, they have filled in a [`Failure`].
+//! `longjmp`: what is called here for memory returns null instead, and what is called for pages (see [`hnsw`]) `false`.
+//! Functions return whether they succeeded; if not, they have filled in a [`Failure`].
 
 #![cfg_attr(not(feature = "std"), no_std)]
 

@@ -184,11 +184,13 @@ impl Links {
         // A link that gives way may have been the last one to another element.
         for _ in 0..8 {
             let reached = self.reached()?;
-            let lost = |element: &u32| {
-                self.level(*element).is_some()
-                    && !reached.get(*element as usize).copied().unwrap_or(false)
-            };
-            let lost: Vec<u32> = (0..self.levels.len() as u32).filter(lost).collect();
+            let (mut lost, count) = (Vec::new(), self.levels.len() as u32);
+            for element in (0..count).filter(|&element| self.level(element).is_some()) {
+                if reached.get(element as usize) != Some(&true) {
+                    lost.try_reserve(1)?;
+                    lost.push(element);
+                }
+            }
             left = lost.len();
             if left == 0 {
                 break;
@@ -563,5 +565,58 @@ impl<T: VectorTable> Writer<'_, T> {
             distances[at] = own;
         }
         self.links.places[list] = count as u32 | MARKED;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hnsw::{Workspace, link, plan};
+    use crate::rng::{Random as _, SplitMix64};
+
+    #[derive(Clone, Copy)]
+    struct Points<'a>(&'a [[f32; 2]]);
+
+    impl VectorTable for Points<'_> {
+        type View = [f32; 2];
+
+        fn get(self, element: u32) -> Option<[f32; 2]> {
+            self.0.get(element as usize).copied()
+        }
+
+        fn order(self, a: [f32; 2], b: [f32; 2]) -> f32 {
+            (a[0] - b[0]).powi(2) + (a[1] - b[1]).powi(2)
+        }
+    }
+
+    /// With few links, and groups of points far from each other, some elements would be lost.
+    #[test]
+    fn all_elements_are_reached() {
+        let options = Options::new(2, 4).unwrap();
+        let mut random = SplitMix64::new(3);
+        let mut points = Vec::new();
+        let mut links = Links::new(options);
+        let mut workspace = Workspace::new().unwrap();
+        for id in 0..2000u32 {
+            let group = random.below(20) as f32 * 100.0;
+            points.push([group + random.next_f64() as f32, random.next_f64() as f32]);
+            let point = points[id as usize];
+            let level = options.random_level(&mut random, MAX_LEVEL);
+            let mut writer = Writer { vectors: Points(&points), links: &mut links };
+            let plan = plan(&mut writer, &point, level, options, None, &mut workspace).unwrap();
+            writer.links.add(level).unwrap();
+            writer.links.set(id, &plan);
+            link(&mut writer, ElementId(u64::from(id)), &point, &plan, options).unwrap();
+            let highest = links.entry().and_then(|entry| links.level(entry));
+            if highest.is_none_or(|highest| level > highest) {
+                links.set_entry(Some(id));
+            }
+        }
+        let lost =
+            |links: &Links| links.reached().unwrap().iter().filter(|&&reached| !reached).count();
+        assert!(lost(&links) > 0);
+        assert_eq!(links.connect().unwrap(), 0);
+        assert_eq!(lost(&links), 0);
+        assert!((0..2000).all(|element| links.ids(element, 0).count() <= options.max_links(0)));
     }
 }
