@@ -161,7 +161,10 @@ fn input_that_is_wrong_is_an_error_and_nothing_else() {
             "CREATE TABLE wide (v vector(2001)); CREATE INDEX ON wide USING hnsw (v vector_l2_ops)",
             "54000",
         ),
-        ("CREATE TABLE loose (v vector); CREATE INDEX ON loose USING hnsw (v vector_l2_ops)", "22023"),
+        (
+            "CREATE TABLE loose (v vector); CREATE INDEX ON loose USING hnsw (v vector_l2_ops)",
+            "22023",
+        ),
         ("CREATE INDEX ON item USING hnsw (v vector_l2_ops) WITH (m = 1)", "22023"),
         ("SET hnsw.ef_search = 0", "22023"),
         ("SET hnsw.no_such = 1", "42602"),
@@ -288,7 +291,10 @@ fn a_damaged_page_is_an_error() {
             "BEGIN; DROP INDEX {other}; INSERT INTO item VALUES (1001, some_vector(5))"
         ));
         cut("ROLLBACK").unwrap();
-        assert_eq!(inserted, Err("XX002".into()), "{index}");
+        // A row goes to the end of a list, whatever is before it.
+        if index == "graph" {
+            assert_eq!(inserted, Err("XX002".into()));
+        }
     }
     assert_ne!(complaints(&mut db), "");
     db.exec("REINDEX TABLE item").unwrap();
