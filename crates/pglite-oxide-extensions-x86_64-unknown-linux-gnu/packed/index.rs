@@ -257,8 +257,8 @@ pub const MODULES: &[Module] = &[
     Module {
         name: "ruvector",
         packed: include_bytes!("ruvector.so.zst"),
-        blake3: "875e8cd7013032ab253ecc3e23adbb62c84f5d350ff19402e4129125ff415f8a",
-        len: 1523696,
+        blake3: "178657bf211b502b15b7909f72663e585f4708bfb2cd3bf506eff4b8d999943e",
+        len: 1753728,
     },
     Module {
         name: "seg",

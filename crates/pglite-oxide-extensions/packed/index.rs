@@ -3,6 +3,6 @@
 /// Control files, scripts, dictionaries and names of modules, as parts of the installation tree.
 pub const EXTENSIONS: Packed = Packed {
     packed: include_bytes!("extensions.img.zst"),
-    blake3: "7645b7c6b6c8fd4327f5f97d6457f522613559324bcadea83c7f804413c3b271",
-    len: 1259072,
+    blake3: "efde18336b90c174899acb1884aa3a1b4354bc79271888233ed2039ad9695d13",
+    len: 1262428,
 };
