@@ -205,22 +205,22 @@ struct Index {
     count: usize,
     ours: &'static str,
     theirs: &'static str,
-    /// Settings that make a search more thorough: ours, theirs.
-    efforts: [&'static str; 2],
+    /// The setting that makes a search more thorough.
+    effort: &'static str,
     steps: &'static [usize],
     targets: Targets,
 }
 
 /// Against pgvector in WebAssembly and natively, each.
+#[derive(Default)]
 struct Targets {
     build: [&'static str; 2],
     queries: [&'static str; 2],
     bytes: [&'static str; 2],
 }
 
-const NO_TARGETS: Targets = Targets { build: ["", ""], queries: ["", ""], bytes: ["", ""] };
-
-const EF: &[usize] = &[10, 20, 30, 40, 60, 80, 100, 150, 200, 300, 400, 600, 1000];
+const HNSW: &str = "hnsw (v vector_l2_ops)";
+const IVFFLAT: &str = "ivfflat (v vector_l2_ops) WITH (lists = 100)";
 
 impl Index {
     fn hnsw(dimensions: usize, count: usize) -> Index {
@@ -228,14 +228,14 @@ impl Index {
             name: "hnsw",
             dimensions,
             count,
-            ours: "hnsw (v vector_l2_ops)",
-            theirs: "hnsw (v vector_l2_ops)",
-            efforts: ["hnsw.ef_search"; 2],
-            steps: EF,
+            ours: HNSW,
+            theirs: HNSW,
+            effort: "hnsw.ef_search",
+            steps: &[10, 20, 30, 40, 60, 80, 100, 150, 200, 300, 400, 600, 1000],
             targets: Targets {
                 build: [">= 1.3x", "<= 1.5x"],
                 queries: [">= 1.2x", ">= 0.7x"],
-                bytes: ["", ""],
+                ..Targets::default()
             },
         }
     }
@@ -243,30 +243,25 @@ impl Index {
     fn sq8(count: usize) -> Index {
         Index {
             name: "ruhnsw, sq8",
-            dimensions: 768,
-            count,
             ours: "ruhnsw (v vector_l2_ops) WITH (quantizer = sq8)",
-            theirs: "hnsw (v vector_l2_ops)",
-            efforts: ["hnsw.ef_search"; 2],
-            steps: EF,
             targets: Targets {
-                build: ["", ""],
                 queries: [">= 1.5x", ">= 1x"],
                 bytes: ["<= 0.35x", ""],
+                ..Targets::default()
             },
+            ..Index::hnsw(768, count)
         }
     }
 
     fn ivfflat(count: usize) -> Index {
         Index {
             name: "ivfflat, 100 lists",
-            dimensions: 128,
-            count,
-            ours: "ivfflat (v vector_l2_ops) WITH (lists = 100)",
-            theirs: "ivfflat (v vector_l2_ops) WITH (lists = 100)",
-            efforts: ["ivfflat.probes"; 2],
+            ours: IVFFLAT,
+            theirs: IVFFLAT,
+            effort: "ivfflat.probes",
             steps: &[1, 2, 3, 5, 8, 12, 20, 30, 50, 100],
-            targets: NO_TARGETS,
+            targets: Targets::default(),
+            ..Index::hnsw(128, count)
         }
     }
 }
@@ -294,7 +289,7 @@ fn graph(setup: &Setup, sides: &mut [Side], rows: &mut Rows, index: &Index) -> R
         client.simple(&format!("CREATE INDEX found ON item USING {using}"))?;
         build[at] = start.elapsed().as_secs_f64();
         bytes[at] = number(client, "SELECT pg_relation_size('found')")? / 1e6;
-        let setting = index.efforts[usize::from(!ours)];
+        let setting = index.effort;
         let mut searched = None;
         for &step in index.steps {
             client.simple(&format!("SET {setting} = {step}"))?;
