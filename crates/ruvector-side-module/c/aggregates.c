@@ -43,6 +43,9 @@ Accumulate(FunctionCallInfo fcinfo, Kind kind, const char *caller)
 	Failure		failure;
 
 	memcpy(sums, numbers, sizeof(double) * ((Size) dimensions + 1));
+	/* Sums of nothing are negative zeros, to which zeros can be added without losing their sign. */
+	for (int i = dimensions + 1; i < ARR_DIMS(result)[0]; i++)
+		sums[i] = -0.0;
 	CHECK(ruvector_accumulate(sums + 1, ARR_DIMS(result)[0] - 1, &view, &failure));
 	sums[0] += 1.0;
 	PG_RETURN_ARRAYTYPE_P(result);
@@ -93,4 +96,3 @@ SQL(vector_avg, Average(fcinfo, KIND_VECTOR, "vector_avg"))
 SQL(vector_combine, Combine(fcinfo))
 SQL(halfvec_accum, Accumulate(fcinfo, KIND_HALFVEC, "halfvec_accum"))
 SQL(halfvec_avg, Average(fcinfo, KIND_HALFVEC, "halfvec_avg"))
-SQL(halfvec_combine, Combine(fcinfo))

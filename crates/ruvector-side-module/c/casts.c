@@ -9,9 +9,12 @@
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 
-/* The numbers of an array in single precision, as casts of SQL give them. */
+/*
+ * The numbers of an array in single precision, as casts of SQL give them. What does not have the right dimensions is not
+ * looked at further: its numbers may be wrong too.
+ */
 static float *
-ArrayNumbers(ArrayType *array, int *count)
+ArrayNumbers(ArrayType *array, Kind kind, int32 typmod, int *count)
 {
 	Oid			type = ARR_ELEMTYPE(array);
 	int16		length;
@@ -19,6 +22,7 @@ ArrayNumbers(ArrayType *array, int *count)
 	char		alignment;
 	Datum	   *elements;
 	float	   *numbers;
+	Failure		failure;
 
 	if (ARR_NDIM(array) > 1)
 		ereport(ERROR,
@@ -28,14 +32,15 @@ ArrayNumbers(ArrayType *array, int *count)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("array must not contain nulls")));
+	get_typlenbyvalalign(type, &length, &by_value, &alignment);
+	deconstruct_array(array, type, length, by_value, alignment, &elements, NULL, count);
+	CHECK(ruvector_check_typmod(kind, *count, typmod, &failure));
 	if (type != INT4OID && type != FLOAT8OID && type != FLOAT4OID && type != NUMERICOID)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
 				 errmsg("unsupported array type")));
 
-	get_typlenbyvalalign(type, &length, &by_value, &alignment);
-	deconstruct_array(array, type, length, by_value, alignment, &elements, NULL, count);
-	numbers = palloc(Max(*count, 1) * sizeof(float));
+	numbers = palloc(*count * sizeof(float));
 	for (int i = 0; i < *count; i++)
 	{
 		switch (type)
@@ -62,7 +67,7 @@ static Datum
 FromArray(FunctionCallInfo fcinfo, Kind kind)
 {
 	int			count;
-	float	   *numbers = ArrayNumbers(PG_GETARG_ARRAYTYPE_P(0), &count);
+	float	   *numbers = ArrayNumbers(PG_GETARG_ARRAYTYPE_P(0), kind, PG_GETARG_INT32(1), &count);
 	Failure		failure;
 	Bytes		bytes;
 

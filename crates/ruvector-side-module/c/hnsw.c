@@ -42,14 +42,17 @@ hnsw_init(void)
 	add_int_reloption(options_kind, "ef_construction", "Candidates for the links of a new element",
 					  HNSW_DEFAULT_EF_CONSTRUCTION, 4, 1000, AccessExclusiveLock);
 
-	DefineCustomIntVariable("hnsw.ef_search", "Elements that a search keeps in view.", NULL, &hnsw_ef_search,
-							40, 1, 1000, PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomEnumVariable("hnsw.iterative_scan", "How searches go on if more rows are needed.", NULL,
+	/* Descriptions are those of pgvector, which tools show. */
+	DefineCustomIntVariable("hnsw.ef_search", "Sets the size of the dynamic candidate list for search",
+							"Valid range is 1..1000.", &hnsw_ef_search, 40, 1, 1000, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("hnsw.iterative_scan", "Sets the mode for iterative scans", NULL,
 							 &hnsw_iterative_scan, HNSW_ITERATIVE_OFF, iterative_scan_options, PGC_USERSET, 0,
 							 NULL, NULL, NULL);
-	DefineCustomIntVariable("hnsw.max_scan_tuples", "Elements that an iterative search visits, about.", NULL,
+	DefineCustomIntVariable("hnsw.max_scan_tuples",
+							"Sets the max number of tuples to visit for iterative scans", NULL,
 							&hnsw_max_scan_tuples, 20000, 1, INT_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomRealVariable("hnsw.scan_mem_multiplier", "Memory of an iterative search, in units of work_mem.", NULL,
+	DefineCustomRealVariable("hnsw.scan_mem_multiplier",
+							 "Sets the multiple of work_mem to use for iterative scans", NULL,
 							 &hnsw_scan_mem_multiplier, 1, 1, 1000, PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("hnsw");
 }

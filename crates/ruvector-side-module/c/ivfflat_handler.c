@@ -35,13 +35,13 @@ ivfflat_init(void)
 	add_int_reloption(options_kind, "lists", "Lists that the vectors are divided into.",
 					  IVFFLAT_DEFAULT_LISTS, 1, IVFFLAT_MAX_LISTS, AccessExclusiveLock);
 
-	DefineCustomIntVariable("ivfflat.probes", "Sets how many lists a scan looks into.", NULL,
+	/* Descriptions are those of pgvector, which tools show. At least as many lists as probes are looked into. */
+	DefineCustomIntVariable("ivfflat.probes", "Sets the number of probes", "Valid range is 1..lists.",
 							&ivfflat_probes, 1, 1, IVFFLAT_MAX_LISTS, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("ivfflat.iterative_scan",
-							 "Sets whether a scan goes on with further lists when more rows are asked for.", NULL,
+							 "Sets the mode for iterative scans", NULL,
 							 &ivfflat_iterative_scan, 0, iterative_scan_modes, PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("ivfflat.max_probes", "Sets how many lists an iterative scan looks into at most.",
-							"At least as many as ivfflat.probes says are looked into in any case.",
+	DefineCustomIntVariable("ivfflat.max_probes", "Sets the max number of probes for iterative scans", NULL,
 							&ivfflat_max_probes, IVFFLAT_MAX_LISTS, 1, IVFFLAT_MAX_LISTS, PGC_USERSET, 0,
 							NULL, NULL, NULL);
 	MarkGUCPrefixReserved("ivfflat");

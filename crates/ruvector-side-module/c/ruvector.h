@@ -77,7 +77,7 @@ extern bool ruvector_format(const View *view, Bytes *out, Failure *failure);
 extern bool ruvector_receive(uint32 kind, const char *data, size_t length, int32 typmod, Bytes *out, Failure *failure);
 extern bool ruvector_send(const View *view, Bytes *out, Failure *failure);
 extern bool ruvector_typmod(uint32 kind, const int32 *numbers, size_t count, int32 *out, Failure *failure);
-extern bool ruvector_check_typmod(uint32 dimensions, int32 typmod, Failure *failure);
+extern bool ruvector_check_typmod(uint32 kind, uint32 dimensions, int32 typmod, Failure *failure);
 extern bool ruvector_from_numbers(uint32 kind, const float *numbers, size_t count, int32 typmod, Bytes *out,
 								  Failure *failure);
 extern bool ruvector_convert(const View *view, uint32 kind, int32 typmod, Bytes *out, Failure *failure);

@@ -5,6 +5,7 @@
 
 #include "catalog/pg_type.h"
 #include "libpq/pqformat.h"
+#include "port/pg_bswap.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/varbit.h"
@@ -44,16 +45,38 @@ TypmodIn(FunctionCallInfo fcinfo, Kind kind)
 	PG_RETURN_INT32(typmod);
 }
 
+/*
+ * How long the value at the start of a message is, by what it says itself; no longer than the message.
+ */
+static uint64
+ValueLength(Kind kind, const char *message, uint64 length)
+{
+	uint16		dimensions;
+	uint32		elements;
+
+	if (length < (kind == KIND_SPARSEVEC ? 12 : 4))
+		return length;
+	if (kind == KIND_SPARSEVEC)
+	{
+		memcpy(&elements, message + 4, sizeof(elements));
+		return Min(length, 12 + (uint64) pg_ntoh32(elements) * 8);
+	}
+	memcpy(&dimensions, message, sizeof(dimensions));
+	return Min(length, 4 + (uint64) pg_ntoh16(dimensions) * (kind == KIND_VECTOR ? sizeof(float) : sizeof(uint16)));
+}
+
 static Datum
 Receive(FunctionCallInfo fcinfo, Kind kind)
 {
 	StringInfo	message = (StringInfo) PG_GETARG_POINTER(0);
+	const char *data = message->data + message->cursor;
+	uint64		length = ValueLength(kind, data, message->len - message->cursor);
 	Failure		failure;
 	Bytes		bytes;
 
-	CHECK(ruvector_receive(kind, message->data + message->cursor, message->len - message->cursor, PG_GETARG_INT32(2),
-						   &bytes, &failure));
-	message->cursor = message->len;
+	CHECK(ruvector_receive(kind, data, length, PG_GETARG_INT32(2), &bytes, &failure));
+	/* PostgreSQL complains if there is more, and says where the message is from, which is not known here. */
+	message->cursor += length;
 	return ResultDatum(bytes);
 }
 
@@ -79,7 +102,7 @@ Coerce(FunctionCallInfo fcinfo, Kind kind)
 	View		view = ArgumentView(fcinfo, 0, kind);
 	Failure		failure;
 
-	CHECK(ruvector_check_typmod(view.dimensions, PG_GETARG_INT32(1), &failure));
+	CHECK(ruvector_check_typmod(kind, view.dimensions, PG_GETARG_INT32(1), &failure));
 	PG_RETURN_DATUM(PG_GETARG_DATUM(0));
 }
 

@@ -182,7 +182,7 @@ CREATE FUNCTION halfvec_accum(double precision[], halfvec) RETURNS double precis
 CREATE FUNCTION halfvec_avg(double precision[]) RETURNS halfvec
     AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 CREATE FUNCTION halfvec_combine(double precision[], double precision[]) RETURNS double precision[]
-    AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+    AS 'MODULE_PATHNAME', 'vector_combine' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
 CREATE AGGREGATE avg(halfvec) (
     SFUNC = halfvec_accum,

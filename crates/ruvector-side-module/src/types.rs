@@ -153,16 +153,18 @@ pub unsafe extern "C" fn ruvector_typmod(
 /// `failure` can be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ruvector_check_typmod(
+    of: u32,
     dimensions: u32,
     typmod: i32,
     failure: *mut Failure,
 ) -> bool {
-    let result = match modifier(typmod) {
-        Some(expected) if expected != dimensions => {
-            Err(Error::UnexpectedDimensions { expected, found: dimensions })
-        }
-        _ => Ok(()),
-    };
+    let result =
+        kind(of).check_dimensions(i64::from(dimensions)).and_then(|found| match modifier(typmod) {
+            Some(expected) if expected != found => {
+                Err(Error::UnexpectedDimensions { expected, found })
+            }
+            _ => Ok(()),
+        });
     // SAFETY: the caller's promise.
     unsafe { report(result, failure) }
 }
