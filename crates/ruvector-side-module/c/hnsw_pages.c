@@ -30,7 +30,7 @@ HnswCorrupted(Relation index, BlockNumber block)
  * crash.
  */
 Page
-HnswCheckPage(Relation index, Buffer buffer)
+HnswCheckPageOf(Relation index, Buffer buffer, uint16 page_id)
 {
 	Page		page = BufferGetPage(buffer);
 	PageHeader	header = (PageHeader) page;
@@ -39,9 +39,16 @@ HnswCheckPage(Relation index, Buffer buffer)
 		return NULL;
 	if (header->pd_special != BLCKSZ - MAXALIGN(sizeof(HnswOpaque)) ||
 		header->pd_upper > header->pd_special || header->pd_lower > header->pd_upper ||
-		header->pd_lower < SizeOfPageHeaderData || HnswPageOpaque(page)->page_id != HNSW_PAGE_ID)
+		header->pd_lower < SizeOfPageHeaderData || HnswPageOpaque(page)->page_id != page_id)
 		HnswCorrupted(index, BufferGetBlockNumber(buffer));
 	return page;
+}
+
+/* That of the first block, or one with elements. */
+Page
+HnswCheckPage(Relation index, Buffer buffer)
+{
+	return HnswCheckPageOf(index, buffer, HNSW_PAGE_ID);
 }
 
 /*
@@ -82,7 +89,7 @@ HnswGetElement(HnswAccess *access, Page page, uint64 id)
 	Size		size;
 	HnswElement *element;
 
-	if (page == NULL || block < HNSW_FIRST_BLOCK)
+	if (page == NULL || block < info->first_block)
 		HnswCorrupted(access->index, block);
 	element = (HnswElement *) HnswGetItem(access->index, page, block, HnswIdOffset(id), &size);
 	if (element == NULL || element->type != HNSW_ELEMENT || size < HnswElementSize(0) ||
@@ -105,7 +112,7 @@ HnswGetLinks(HnswAccess *access, Page page, BlockNumber block, OffsetNumber offs
 	Size		size;
 	HnswLinks  *links;
 
-	if (page == NULL || block < HNSW_FIRST_BLOCK)
+	if (page == NULL || block < access->info->first_block)
 		HnswCorrupted(access->index, block);
 	links = (HnswLinks *) HnswGetItem(access->index, page, block, offset, &size);
 	if (links == NULL || links->type != HNSW_LINKS || links->version != version)
@@ -156,7 +163,7 @@ HnswReadBuffer(HnswAccess *access, BlockNumber block, int mode)
 {
 	Buffer		buffer;
 
-	if (block < HNSW_FIRST_BLOCK || block > MaxBlockNumber)
+	if (block < access->info->first_block || block > MaxBlockNumber)
 		HnswCorrupted(access->index, block);
 	buffer = FindBuffer(access, block);
 	LockBuffer(buffer, mode);
