@@ -6,6 +6,7 @@
 
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/buf_internals.h"
 #include "storage/bufpage.h"
 
 extern bool hnsw_entry(HnswAccess *access, uint64 *id, uint32 *level);
@@ -138,6 +139,45 @@ typedef struct RecentBuffer
 
 static RecentBuffer recent_buffers[RECENT_BUFFERS];
 
+/*
+ * The processor is told of what will be read soon, where it can be: on native platforms. That is only a hint, so that
+ * nothing needs to be locked or right.
+ */
+#if defined(__x86_64__) || defined(__aarch64__)
+#define PREFETCH_AHEAD 4
+#define PREFETCH_LINE 64
+#define PREFETCH_MOST 1024
+
+static void
+PrefetchPage(HnswAccess *access, uint64 id)
+{
+	BlockNumber block = HnswIdBlock(id);
+	RelFileNumber file = access->index->rd_locator.relNumber;
+	RecentBuffer *recent = &recent_buffers[(block + file * 31) % RECENT_BUFFERS];
+	char	   *page;
+
+	if (recent->block != block || recent->locator.relNumber != file || recent->buffer <= 0 ||
+		recent->buffer > NBuffers)
+		return;
+	page = BufferGetPage(recent->buffer);
+	__builtin_prefetch(GetBufferDescriptor(recent->buffer - 1), 1);
+	__builtin_prefetch(page);
+	__builtin_prefetch(page + SizeOfPageHeaderData + sizeof(ItemIdData) * HnswIdOffset(id) % BLCKSZ);
+	__builtin_prefetch(page + BLCKSZ - sizeof(HnswOpaque));
+}
+
+static void
+PrefetchCode(const HnswElement *element)
+{
+	for (Size at = 0; at < Min(element->code_length, PREFETCH_MOST); at += PREFETCH_LINE)
+		__builtin_prefetch(element->code + at);
+}
+#else
+#define PREFETCH_AHEAD 0
+#define PrefetchPage(access, id) ((void) 0)
+#define PrefetchCode(element) ((void) 0)
+#endif
+
 static Buffer
 FindBuffer(HnswAccess *access, BlockNumber block)
 {
@@ -233,10 +273,14 @@ VisitElements(HnswAccess *access, const void *query, const uint64 *ids, uint32 c
 	BlockNumber locked = InvalidBlockNumber;
 
 	CHECK_FOR_INTERRUPTS();
+	for (uint32 i = 0; i < Min(PREFETCH_AHEAD, count); i++)
+		PrefetchPage(access, ids[i]);
 	for (uint32 i = 0; i < count; i++)
 	{
 		HnswElement *element;
 
+		if (i + PREFETCH_AHEAD < count)
+			PrefetchPage(access, ids[i + PREFETCH_AHEAD]);
 		/* Elements on one page often follow each other. */
 		if (HnswIdBlock(ids[i]) != locked)
 		{
@@ -252,6 +296,7 @@ VisitElements(HnswAccess *access, const void *query, const uint64 *ids, uint32 c
 			visits[i].state = HNSW_STATE_GONE;
 			continue;
 		}
+		PrefetchCode(element);
 		visits[i].state = element->row_count > 0 ? HNSW_STATE_LIVE : HNSW_STATE_DEAD;
 		visits[i].distance = ruvector_hnsw_order(query, element->code, element->code_length);
 	}
