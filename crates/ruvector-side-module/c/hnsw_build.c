@@ -199,8 +199,8 @@ AddRow(BuildState *state, HnswCode code, ItemPointer row)
 		if (HnswCheckStatus(status, &failure) == HNSW_DONE)
 			return;
 		ereport(NOTICE,
-				(errmsg("hnsw graph no longer fits into maintenance_work_mem after " INT64_FORMAT " tuples",
-						(int64) state->rows),
+				(errmsg("%s graph no longer fits into maintenance_work_mem after " INT64_FORMAT " tuples",
+						HnswMethodName(state->access.index), (int64) state->rows),
 				 errdetail("Building will take significantly more time."),
 				 errhint("Increase maintenance_work_mem to speed up builds.")));
 		Flush(state);
