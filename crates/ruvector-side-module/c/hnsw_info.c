@@ -190,7 +190,7 @@ HnswGetInfo(Relation index)
 		(meta.quantizer != HNSW_EXACT && meta.quantizer != HNSW_SQ8) || meta.m < 2 || meta.m > HNSW_MAX_M)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("hnsw index is not valid")));
+				 errmsg("%s index is not valid", HnswMethodName(index))));
 
 	HnswDescribe(index, &info, meta.quantizer);
 	info.settings.m = meta.m;

@@ -1,5 +1,5 @@
 /*
- * Searching an index of hnsw.
+ * Searching an index of hnsw or ruhnsw.
  */
 #include "hnsw.h"
 
@@ -88,10 +88,10 @@ BeginSearch(IndexScanDesc scan)
 	double		memory = (double) work_mem * 1024 * hnsw_scan_mem_multiplier;
 
 	if (scan->orderByData == NULL || scan->numberOfOrderBys < 1)
-		elog(ERROR, "cannot scan hnsw index without order");
+		elog(ERROR, "cannot scan %s index without order", HnswMethodName(scan->indexRelation));
 	/* Pages are not kept from vacuum between rows; a snapshot does not see the rows that may then be in their places. */
 	if (!IsMVCCSnapshot(scan->xs_snapshot))
-		elog(ERROR, "non-MVCC snapshots are not supported with hnsw");
+		elog(ERROR, "non-MVCC snapshots are not supported with %s", HnswMethodName(scan->indexRelation));
 	pgstat_count_index_scan(scan->indexRelation);
 
 	/* Not before: what was remembered may have gone since the scan began. */

@@ -86,7 +86,11 @@ pub unsafe extern "C" fn ruvector_hnsw_numbers(view: *const View, numbers: *mut 
         match (*view).value() {
             Value::Vector(vector) => vector.iter().enumerate().for_each(|(at, &x)| write(at, x)),
             Value::HalfVec(vector) => {
-                vector.iter().map(|x: &F16| x.to_f32()).enumerate().for_each(|(at, x)| write(at, x));
+                vector
+                    .iter()
+                    .map(|x: &F16| x.to_f32())
+                    .enumerate()
+                    .for_each(|(at, x)| write(at, x));
             }
             Value::SparseVec(_) => {}
         }
