@@ -45,10 +45,10 @@ impl Search {
         if self.begun && (self.scan.visits() >= limits.visits || self.scan.memory() > limits.memory)
         {
             // Nothing new is visited; what was visited is given.
-            self.batch.try_reserve(self.ef).map_err(Error::from)?;
             while self.batch.len() < self.ef
                 && let Some(candidate) = self.scan.pop_visited()
             {
+                self.batch.try_reserve(1).map_err(Error::from)?;
                 self.batch.push(candidate);
             }
             self.batch.reverse();
