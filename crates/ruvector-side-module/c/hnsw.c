@@ -1,5 +1,5 @@
 /*
- * The access method hnsw: its description, settings and costs.
+ * The access methods hnsw and ruhnsw: their descriptions, settings and costs.
  */
 #include "hnsw.h"
 
@@ -9,6 +9,7 @@
 #include "access/htup_details.h"
 #include "access/reloptions.h"
 #include "catalog/pg_opclass.h"
+#include "commands/defrem.h"
 #include "commands/progress.h"
 #include "commands/vacuum.h"
 #include "nodes/pathnodes.h"
@@ -24,7 +25,17 @@ int			hnsw_iterative_scan = HNSW_ITERATIVE_OFF;
 int			hnsw_max_scan_tuples = 20000;
 double		hnsw_scan_mem_multiplier = 1;
 
+int			ruvector_ef_search = 0;
+double		ruvector_oversample = 0;
+
 static relopt_kind options_kind;
+static relopt_kind ruhnsw_options_kind;
+
+static relopt_enum_elt_def quantizer_options[] = {
+	{"none", HNSW_EXACT},
+	{"sq8", HNSW_SQ8},
+	{NULL}
+};
 
 static const struct config_enum_entry iterative_scan_options[] = {
 	{"off", HNSW_ITERATIVE_OFF, false},
@@ -33,14 +44,26 @@ static const struct config_enum_entry iterative_scan_options[] = {
 	{NULL, 0, false}
 };
 
+/* The options that both access methods have. */
+static relopt_kind
+AddOptions(void)
+{
+	relopt_kind kind = add_reloption_kind();
+
+	add_int_reloption(kind, "m", "Links of an element on each layer",
+					  HNSW_DEFAULT_M, 2, HNSW_MAX_M, AccessExclusiveLock);
+	add_int_reloption(kind, "ef_construction", "Candidates for the links of a new element",
+					  HNSW_DEFAULT_EF_CONSTRUCTION, 4, 1000, AccessExclusiveLock);
+	return kind;
+}
+
 void
 hnsw_init(void)
 {
-	options_kind = add_reloption_kind();
-	add_int_reloption(options_kind, "m", "Links of an element on each layer",
-					  HNSW_DEFAULT_M, 2, HNSW_MAX_M, AccessExclusiveLock);
-	add_int_reloption(options_kind, "ef_construction", "Candidates for the links of a new element",
-					  HNSW_DEFAULT_EF_CONSTRUCTION, 4, 1000, AccessExclusiveLock);
+	options_kind = AddOptions();
+	ruhnsw_options_kind = AddOptions();
+	add_enum_reloption(ruhnsw_options_kind, "quantizer", "What is kept of a vector", quantizer_options, HNSW_SQ8,
+					   "Valid values are \"none\" and \"sq8\".", AccessExclusiveLock);
 
 	/* Descriptions are those of pgvector, which tools show. */
 	DefineCustomIntVariable("hnsw.ef_search", "Sets the size of the dynamic candidate list for search",
@@ -55,6 +78,12 @@ hnsw_init(void)
 							 "Sets the multiple of work_mem to use for iterative scans", NULL,
 							 &hnsw_scan_mem_multiplier, 1, 1, 1000, PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("hnsw");
+
+	DefineCustomIntVariable("ruvector.ef_search", "Elements that a search of ruhnsw keeps in view; 0: as of hnsw.", NULL,
+							&ruvector_ef_search, 0, 0, 10000, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("ruvector.oversample",
+							 "How many times as many rows a search of quantised vectors compares; 0: by the quantiser.",
+							 NULL, &ruvector_oversample, 0, 0, 100, PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
 static char *
@@ -77,7 +106,7 @@ PhaseName(int64 phase)
  * pgvector 0.8 has too so that plans are the same, was fitted to measurements.
  */
 static double
-VisitedPart(double tuples, int m)
+VisitedPart(double tuples, int m, int ef_search)
 {
 	double		levels;
 	double		lowest;
@@ -86,8 +115,8 @@ VisitedPart(double tuples, int m)
 	if (tuples <= 0)
 		return 1;
 	levels = floor(log(tuples) / log(m));
-	lowest = 2.0 * m * hnsw_ef_search;
-	unvisited = 0.55 * log(tuples) / (log(m) * (1 + log(hnsw_ef_search)));
+	lowest = 2.0 * m * ef_search;
+	unvisited = 0.55 * log(tuples) / (log(m) * (1 + log(ef_search)));
 	return Min((levels * m + lowest * unvisited) / tuples, 1);
 }
 
@@ -100,7 +129,9 @@ EstimateCost(PlannerInfo *root, IndexPath *path, double loop_count, Cost *startu
 	double		startup_pages;
 	double		seq_page_cost;
 	Relation	index;
+	const HnswInfo *info;
 	int			m;
+	int			ef_search;
 
 	/* It gives rows in order of distance, and not all of them: without an order it must not be used. */
 	if (path->indexorderbys == NIL)
@@ -116,10 +147,12 @@ EstimateCost(PlannerInfo *root, IndexPath *path, double loop_count, Cost *startu
 	genericcostestimate(root, path, loop_count, &costs);
 
 	index = index_open(path->indexinfo->indexoid, NoLock);
-	m = HnswGetInfo(index)->settings.m;
+	info = HnswGetInfo(index);
+	m = info->settings.m;
+	ef_search = HnswSearchWidth(index, info);
 	index_close(index, NoLock);
 
-	part = VisitedPart(path->indexinfo->tuples, m);
+	part = VisitedPart(path->indexinfo->tuples, m, ef_search);
 	get_tablespace_page_costs(path->indexinfo->reltablespace, NULL, &seq_page_cost);
 	costs.indexStartupCost = costs.indexTotalCost * part;
 
@@ -139,6 +172,63 @@ EstimateCost(PlannerInfo *root, IndexPath *path, double loop_count, Cost *startu
 	*selectivity = costs.indexSelectivity;
 	*correlation = costs.indexCorrelation;
 	*pages = costs.numIndexPages;
+}
+
+static bytea *
+ParseRuhnswOptions(Datum options, bool validate)
+{
+	static const relopt_parse_elt elements[] = {
+		{"m", RELOPT_TYPE_INT, offsetof(HnswOptions, m)},
+		{"ef_construction", RELOPT_TYPE_INT, offsetof(HnswOptions, ef_construction)},
+		{"quantizer", RELOPT_TYPE_ENUM, offsetof(HnswOptions, quantizer)},
+	};
+
+	return build_reloptions(options, validate, ruhnsw_options_kind, sizeof(HnswOptions), elements, lengthof(elements));
+}
+
+static bool
+IsRuhnsw(Relation index)
+{
+	return index->rd_indam->amoptions == ParseRuhnswOptions;
+}
+
+bool
+HnswIsOurs(Relation index)
+{
+	return index->rd_indam->ambuild == hnswbuild;
+}
+
+const char *
+HnswMethodName(Relation index)
+{
+	return IsRuhnsw(index) ? "ruhnsw" : "hnsw";
+}
+
+/*
+ * What an index that is to be built is to have of vectors.
+ */
+HnswQuantizer
+HnswGetQuantizer(Relation index)
+{
+	HnswOptions *options = (HnswOptions *) index->rd_options;
+
+	if (!IsRuhnsw(index))
+		return HNSW_EXACT;
+	return options != NULL ? options->quantizer : HNSW_SQ8;
+}
+
+/*
+ * How many elements a search keeps in view.
+ */
+int
+HnswSearchWidth(Relation index, const HnswInfo *info)
+{
+	int			width = IsRuhnsw(index) && ruvector_ef_search > 0 ? ruvector_ef_search : hnsw_ef_search;
+
+	/* By default as many as without a quantiser, which is precise enough. */
+	if (HnswIsQuantized(info) && ruvector_oversample > 1)
+		width = (int) ceil(width * ruvector_oversample);
+	return width;
 }
 
 static bytea *
@@ -168,14 +258,13 @@ Validate(Oid opclass)
 		ereport(INFO,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("operator class \"%s\" of access method %s is missing support function %d",
-						NameStr(form->opcname), "hnsw", 1)));
+						NameStr(form->opcname), get_am_name(form->opcmethod), 1)));
 	ReleaseSysCache(tuple);
 	return valid;
 }
 
-PG_FUNCTION_INFO_V1(hnswhandler);
-Datum
-hnswhandler(PG_FUNCTION_ARGS)
+static IndexAmRoutine *
+MakeRoutine(amoptions_function parse_options)
 {
 	IndexAmRoutine *routine = makeNode(IndexAmRoutine);
 
@@ -191,15 +280,18 @@ hnswhandler(PG_FUNCTION_ARGS)
 	routine->ambulkdelete = hnswbulkdelete;
 	routine->amvacuumcleanup = hnswvacuumcleanup;
 	routine->amcostestimate = EstimateCost;
-	routine->amoptions = ParseOptions;
+	routine->amoptions = parse_options;
 	routine->ambuildphasename = PhaseName;
 	routine->amvalidate = Validate;
 	routine->ambeginscan = hnswbeginscan;
 	routine->amrescan = hnswrescan;
 	routine->amgettuple = hnswgettuple;
 	routine->amendscan = hnswendscan;
-	PG_RETURN_POINTER(routine);
+	return routine;
 }
+
+SQL(hnswhandler, PointerGetDatum(MakeRoutine(ParseOptions)))
+SQL(ruhnswhandler, PointerGetDatum(MakeRoutine(ParseRuhnswOptions)))
 
 /*
  * In the catalogue these say which type an operator class is for. We know it of the distance.

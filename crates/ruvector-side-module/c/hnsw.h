@@ -1,7 +1,10 @@
 /*
- * The access method hnsw: what its files have in common. The algorithms are in Rust (src/hnsw), pages are here.
+ * The access methods hnsw and ruhnsw: what their files have in common. The algorithms are in Rust (src/hnsw), pages are
+ * here. They differ in what is kept of a vector: hnsw has all of it, ruhnsw a code if it is quantised, and then the rows
+ * that are found are put in order by what the table has.
  *
- * Block 0 has what is true of the whole index. On all others there are, for each element of the graph, an item with its
+ * Block 0 has what is true of the whole index. If there are codes, the centres of the quantiser follow on pages of their
+ * own, which never change. On all others there are, for each element of the graph, an item with its
  * code and the rows it stands for, and one with its links; on the same page if both fit. An element is named by its
  * block, offset and version. A page counts the elements that it has had, so a name is not used for another element:
  * who reads an old link sees that the element is gone.
@@ -24,10 +27,11 @@
 #include "utils/rel.h"
 
 #define HNSW_META_BLOCK 0
-#define HNSW_FIRST_BLOCK 1
+#define HNSW_FIRST_PARAMETER_BLOCK 1
 #define HNSW_MAGIC 0x52754876
 #define HNSW_LAYOUT 1
 #define HNSW_PAGE_ID 0xFF9A
+#define HNSW_PARAMETERS_PAGE_ID 0xFF9B
 
 /* Tags of heavyweight locks. */
 #define HNSW_UPDATE_LOCK 0
@@ -57,11 +61,19 @@ typedef enum HnswMetric
 	HNSW_JACCARD = 4
 } HnswMetric;
 
-/* What is kept of a vector on pages. There will be more than this one, all of it. */
+/* What is kept of a vector on pages: all of it, or one byte for each dimension. */
 typedef enum HnswQuantizer
 {
-	HNSW_EXACT = 0
+	HNSW_EXACT = 0,
+	HNSW_SQ8 = 1
 } HnswQuantizer;
+
+/* An element has to fit on a page, which StaticAssert sees to. */
+#define HNSW_SQ8_MOST_DIMENSIONS 8000
+/* Behind the bytes of a code for inner products: see src/hnsw/sq8.rs. */
+#define HNSW_SQ8_OFFSET_SIZE sizeof(float)
+/* A quantiser needs to be trained with so many rows. */
+#define HNSW_FEW_ROWS 256
 
 typedef enum HnswIterativeScan
 {
@@ -82,8 +94,11 @@ typedef struct HnswMeta
 	uint8		metric;
 	uint8		quantizer;
 	uint8		entry_level;
-	uint32		unused;
+	uint32		parameter_pages;
 	uint64		entry;			/* where searches begin, or 0 */
+	/* Only if there are codes, here and behind. 0: not known before the first row. */
+	float		step;
+	uint32		checksum;		/* of the step and the centres */
 } HnswMeta;
 
 /* At the end of each page. */
@@ -154,6 +169,8 @@ typedef struct HnswSettings
 	uint32		m;
 	uint32		ef_construction;
 	uint32		room;			/* bytes of the longest code */
+	uint32		quantizer;
+	float		step;
 } HnswSettings;
 
 typedef struct HnswInfo
@@ -163,7 +180,13 @@ typedef struct HnswInfo
 	uint32		code_length;	/* 0 if each has its own */
 	bool		normalize;
 	int			highest_level;
+	uint32		parameter_pages;
+	BlockNumber first_block;	/* of elements */
+	const float *center;		/* if there are codes */
 } HnswInfo;
+
+#define HnswIsQuantized(info) ((info)->settings.quantizer != HNSW_EXACT)
+#define HnswIsUntrained(info) (HnswIsQuantized(info) && (info)->settings.step == 0)
 
 /* An open index, as Rust hands it on. */
 typedef struct HnswAccess
@@ -211,6 +234,7 @@ typedef struct HnswOptions
 	int32		length;
 	int			m;
 	int			ef_construction;
+	int			quantizer;		/* of ruhnsw */
 } HnswOptions;
 
 /*
@@ -237,17 +261,27 @@ extern int	hnsw_ef_search;
 extern int	hnsw_iterative_scan;
 extern int	hnsw_max_scan_tuples;
 extern double hnsw_scan_mem_multiplier;
+extern int	ruvector_ef_search;
+extern double ruvector_oversample;
 extern void hnsw_init(void);
+extern bool HnswIsOurs(Relation index);
+extern const char *HnswMethodName(Relation index);
+extern HnswQuantizer HnswGetQuantizer(Relation index);
+extern int	HnswSearchWidth(Relation index, const HnswInfo *info);
 
 /* hnsw_info.c */
-extern void HnswDescribe(Relation index, HnswInfo *info);
+extern int	HnswMostDimensions(uint32 kind, HnswQuantizer quantizer);
+extern void HnswDescribe(Relation index, HnswInfo *info, HnswQuantizer quantizer);
 extern const HnswInfo *HnswGetInfo(Relation index);
+extern const HnswInfo *HnswCopyInfo(const HnswInfo *info, MemoryContext context);
+extern bool HnswCheckView(const HnswInfo *info, View *view);
 extern bool HnswFormCode(const HnswInfo *info, Datum value, HnswCode *code);
 extern void HnswFormQuery(const HnswInfo *info, Datum value, HnswCode *code, uint32 *dimensions);
 extern int	HnswCheckStatus(int status, const Failure *failure);
 
 /* hnsw_pages.c */
 extern void HnswCorrupted(Relation index, BlockNumber block) pg_attribute_noreturn();
+extern Page HnswCheckPageOf(Relation index, Buffer buffer, uint16 page_id);
 extern Page HnswCheckPage(Relation index, Buffer buffer);
 extern Item HnswGetItem(Relation index, Page page, BlockNumber block, OffsetNumber offset, Size *size);
 extern HnswElement *HnswGetElement(HnswAccess *access, Page page, uint64 id);
@@ -268,6 +302,25 @@ extern uint64 HnswAddElement(HnswAccess *access, HnswElement *element, HnswLinks
 extern bool HnswAddRow(HnswAccess *access, uint64 id, HnswCode code, ItemPointer row);
 extern void HnswFillLinks(HnswAccess *access, uint64 id, const uint64 *links, bool (*is_dead) (const void *, uint64),
 						  const void *state);
+
+/* hnsw_quantize.c */
+extern void HnswTrain(Relation heap, Relation index, IndexInfo *index_info, HnswInfo *info);
+extern void HnswTrainEmpty(Relation index, HnswInfo *info);
+extern float HnswFirstStep(const HnswInfo *info, Datum value);
+extern void HnswTrainFirst(Relation index, Datum value);
+extern uint32 HnswChecksum(const HnswInfo *info, float step);
+extern void HnswInitParameters(Page page, const HnswInfo *info, uint32 number);
+extern float *HnswReadParameters(Relation index, const HnswInfo *info);
+
+/* hnsw_rerank.c */
+typedef struct HnswRerank HnswRerank;
+
+extern HnswRerank *HnswBeginRerank(IndexScanDesc scan, MemoryContext parent);
+extern void HnswRestartRerank(HnswRerank *rerank, Datum query);
+extern void HnswRerankRows(HnswRerank *rerank, const ItemPointerData *rows, int count);
+extern void HnswFinishBatch(HnswRerank *rerank);
+extern bool HnswTakeReranked(HnswRerank *rerank, ItemPointer row, double *distance);
+extern void HnswEndRerank(HnswRerank *rerank);
 
 /* hnsw_build.c */
 extern IndexBuildResult *hnswbuild(Relation heap, Relation index, IndexInfo *index_info);
@@ -326,8 +379,13 @@ typedef struct HnswSearchLimits
 } HnswSearchLimits;
 
 extern float ruvector_hnsw_order(const void *query, const char *code, size_t length);
-extern HnswBuilder *ruvector_hnsw_build_new(uint32 kind, uint32 metric, size_t code_length, uint32 m,
-											uint32 ef_construction, uint32 highest_level, uint64 seed, size_t limit);
+extern void ruvector_hnsw_encode(const HnswSettings *settings, const View *view, const float *center,
+								 uint32 dimensions, char *code);
+extern void ruvector_hnsw_numbers(const View *view, float *numbers);
+extern bool ruvector_hnsw_train(const float *sample, size_t count, uint32 dimensions, bool few, float *center,
+								float *step, Failure *failure);
+extern HnswBuilder *ruvector_hnsw_build_new(const HnswSettings *settings, size_t code_length, uint32 highest_level,
+											uint64 seed, size_t limit);
 extern void ruvector_hnsw_build_free(HnswBuilder *builder);
 extern int32 ruvector_hnsw_build_add(HnswBuilder *builder, const char *code, size_t length, uint64 row,
 									 Failure *failure);

@@ -147,7 +147,7 @@ WriteIndex(BuildState *state, ForkNumber fork)
 			.pointer = sizeof(ItemIdData),
 			.element = HnswElementSize(0),
 			.links = offsetof(HnswLinks, links),
-			.first = HNSW_FIRST_BLOCK,
+			.first = state->info.first_block,
 			.m = state->info.settings.m,
 		};
 		MemoryContext old_context = MemoryContextSwitchTo(state->graph_context);
@@ -163,6 +163,13 @@ WriteIndex(BuildState *state, ForkNumber fork)
 		HnswPageMeta((Page) meta)->entry_level = level;
 	}
 	smgr_bulk_write(bulk, HNSW_META_BLOCK, meta, true);
+	for (uint32 i = 0; i < state->info.parameter_pages; i++)
+	{
+		BulkWriteBuffer page = smgr_bulk_get_buf(bulk);
+
+		HnswInitParameters((Page) page, &state->info, i);
+		smgr_bulk_write(bulk, HNSW_FIRST_PARAMETER_BLOCK + i, page, true);
+	}
 	if (state->builder != NULL)
 		WriteElements(state, bulk);
 	smgr_bulk_finish(bulk);
@@ -192,13 +199,30 @@ AddRow(BuildState *state, HnswCode code, ItemPointer row)
 		if (HnswCheckStatus(status, &failure) == HNSW_DONE)
 			return;
 		ereport(NOTICE,
-				(errmsg("hnsw graph no longer fits into maintenance_work_mem after " INT64_FORMAT " tuples",
-						(int64) state->rows),
+				(errmsg("%s graph no longer fits into maintenance_work_mem after " INT64_FORMAT " tuples",
+						HnswMethodName(state->access.index), (int64) state->rows),
 				 errdetail("Building will take significantly more time."),
 				 errhint("Increase maintenance_work_mem to speed up builds.")));
 		Flush(state);
 	}
 	HnswInsertCode(&state->access, code, row);
+}
+
+/* An empty graph in memory. */
+static void
+StartGraph(BuildState *state)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(state->graph_context);
+
+	if (state->builder != NULL)
+		ruvector_hnsw_build_free(state->builder);
+	state->builder = ruvector_hnsw_build_new(&state->info.settings, state->info.code_length, state->info.highest_level,
+											 LEVEL_SEED, (Size) maintenance_work_mem * 1024);
+	MemoryContextSwitchTo(old_context);
+	if (state->builder == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
 }
 
 static void
@@ -212,6 +236,12 @@ BuildCallback(Relation index, ItemPointer row, Datum *values, bool *isnull, bool
 	if (isnull[0])
 		return;
 	old_context = MemoryContextSwitchTo(state->row_context);
+	if (HnswIsUntrained(&state->info))
+	{
+		/* Without any row there was nothing to train with; this one has come meanwhile. */
+		state->info.settings.step = HnswFirstStep(&state->info, values[0]);
+		StartGraph(state);
+	}
 	if (HnswFormCode(&state->info, values[0], &code))
 	{
 		AddRow(state, code, row);
@@ -227,26 +257,18 @@ hnswbuild(Relation heap, Relation index, IndexInfo *index_info)
 {
 	IndexBuildResult *result = palloc(sizeof(IndexBuildResult));
 	BuildState	state = {0};
-	MemoryContext old_context;
 
-	HnswDescribe(index, &state.info);
+	HnswDescribe(index, &state.info, HnswGetQuantizer(index));
 	CheckOptions(&state.info);
+	if (HnswIsQuantized(&state.info))
+		HnswTrain(heap, index, index_info, &state.info);
 	state.access.index = index;
 	state.access.info = &state.info;
 	state.access.building = true;
 	state.row_context = AllocSetContextCreate(CurrentMemoryContext, "hnsw build row", ALLOCSET_DEFAULT_SIZES);
 	state.graph_context = AllocSetContextCreate(CurrentMemoryContext, "hnsw build graph", ALLOCSET_DEFAULT_SIZES);
 
-	old_context = MemoryContextSwitchTo(state.graph_context);
-	state.builder = ruvector_hnsw_build_new(state.info.settings.kind, state.info.settings.metric,
-											state.info.code_length, state.info.settings.m,
-											state.info.settings.ef_construction, state.info.highest_level,
-											LEVEL_SEED, (Size) maintenance_work_mem * 1024);
-	MemoryContextSwitchTo(old_context);
-	if (state.builder == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory")));
+	StartGraph(&state);
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PHASE_LOAD);
 	result->heap_tuples = table_index_build_scan(heap, index, index_info, true, true, BuildCallback, &state, NULL);
@@ -265,8 +287,10 @@ hnswbuildempty(Relation index)
 {
 	BuildState	state = {0};
 
-	HnswDescribe(index, &state.info);
+	HnswDescribe(index, &state.info, HnswGetQuantizer(index));
 	CheckOptions(&state.info);
+	if (HnswIsQuantized(&state.info))
+		HnswTrainEmpty(index, &state.info);
 	state.access.index = index;
 	WriteIndex(&state, INIT_FORKNUM);
 }

@@ -37,7 +37,13 @@ HnswInitMeta(Page page, const HnswInfo *info)
 	meta->ef_construction = info->settings.ef_construction;
 	meta->kind = info->settings.kind;
 	meta->metric = info->settings.metric;
-	meta->quantizer = HNSW_EXACT;
+	meta->quantizer = info->settings.quantizer;
+	if (HnswIsQuantized(info))
+	{
+		meta->parameter_pages = info->parameter_pages;
+		meta->step = info->settings.step;
+		meta->checksum = HnswChecksum(info, meta->step);
+	}
 	/* What is between pd_lower and pd_upper is not logged. */
 	((PageHeader) page)->pd_lower = (char *) meta + sizeof(HnswMeta) - (char *) page;
 }
@@ -125,7 +131,7 @@ GetRoom(HnswAccess *access, Size needed, Buffer other)
 	if (!BlockNumberIsValid(block))
 		block = GetPageWithFreeSpace(index, needed);
 	/* One that was added lately may have room, which the map does not know of. */
-	if (!BlockNumberIsValid(block) && blocks > HNSW_FIRST_BLOCK)
+	if (!BlockNumberIsValid(block) && blocks > access->info->first_block)
 		block = blocks - 1;
 
 	/* The map may be of another time: each wrong entry is put right, so this ends. */
@@ -135,7 +141,7 @@ GetRoom(HnswAccess *access, Size needed, Buffer other)
 		Size		room = 0;
 		bool		locked = true;
 
-		if (block < HNSW_FIRST_BLOCK || block == other_block)
+		if (block < access->info->first_block || block == other_block)
 			break;
 		if (block >= blocks)
 		{

@@ -7,8 +7,6 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/index.h"
-#include "catalog/pg_am.h"
-#include "commands/defrem.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/bufpage.h"
@@ -80,7 +78,7 @@ OpenIndex(CheckState *state, Oid oid)
 	if (OidIsValid(heap))
 		state->heap = table_open(heap, ShareUpdateExclusiveLock);
 	state->index = index_open(oid, AccessShareLock);
-	if (state->index->rd_rel->relam != get_am_oid("hnsw", false) || !OidIsValid(heap))
+	if (!HnswIsOurs(state->index) || !OidIsValid(heap))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not an hnsw index", RelationGetRelationName(state->index))));
@@ -91,7 +89,7 @@ OpenIndex(CheckState *state, Oid oid)
 	if (!object_ownercheck(RelationRelationId, heap, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, RelationGetRelationName(state->index));
 	state->access.index = state->index;
-	state->access.info = HnswGetInfo(state->index);
+	state->access.info = HnswCopyInfo(HnswGetInfo(state->index), CurrentMemoryContext);
 }
 
 static void
@@ -204,7 +202,7 @@ ReadIndex(CheckState *state)
 		LockPage(state->index, HNSW_UPDATE_LOCK, ExclusiveLock);
 	HnswGetEntry(&state->access, &entry, &level);
 	state->blocks = RelationGetNumberOfBlocks(state->index);
-	for (BlockNumber block = HNSW_FIRST_BLOCK; block < state->blocks; block++)
+	for (BlockNumber block = state->access.info->first_block; block < state->blocks; block++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		ReadPage(state, block);
@@ -314,7 +312,7 @@ ruvector_index_stats(PG_FUNCTION_ARGS)
 	ReadIndex(&state);
 	values[0] = Int32GetDatum(info->dimensions);
 	values[1] = CStringGetTextDatum(info->normalize ? "cosine" : metrics[info->settings.metric]);
-	values[2] = CStringGetTextDatum("none");
+	values[2] = CStringGetTextDatum(HnswIsQuantized(info) ? "sq8" : "none");
 	values[3] = Int64GetDatum(state.figures.elements - state.figures.dead);
 	values[4] = Int64GetDatum(state.figures.dead);
 	values[5] = Int64GetDatum(state.figures.unreachable);

@@ -3,6 +3,8 @@
  */
 #include "hnsw.h"
 
+#include <math.h>
+
 #include "access/tupdesc.h"
 #include "catalog/pg_type.h"
 #include "utils/lsyscache.h"
@@ -29,9 +31,11 @@ static const KnownDistance known_distances[] = {
 	{"jaccard_distance", KIND_BIT, HNSW_JACCARD},
 };
 
-static int
-MostDimensions(uint32 kind)
+int
+HnswMostDimensions(uint32 kind, HnswQuantizer quantizer)
 {
+	if (quantizer == HNSW_SQ8)
+		return HNSW_SQ8_MOST_DIMENSIONS;
 	switch (kind)
 	{
 		case KIND_VECTOR:
@@ -46,11 +50,11 @@ MostDimensions(uint32 kind)
 }
 
 static void
-Unsupported(void)
+Unsupported(Relation index)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("type not supported for hnsw index")));
+			 errmsg("type not supported for %s index", HnswMethodName(index))));
 }
 
 /*
@@ -76,14 +80,14 @@ FindDistance(Relation index, HnswInfo *info)
 		info->normalize = OidIsValid(index_getprocid(index, 1, 2));
 		return;
 	}
-	Unsupported();
+	Unsupported(index);
 }
 
 /*
- * An index that is to be built, or will have been.
+ * An index that is to be built, or will have been. The centres of a quantiser and its step are not known here.
  */
 void
-HnswDescribe(Relation index, HnswInfo *info)
+HnswDescribe(Relation index, HnswInfo *info, HnswQuantizer quantizer)
 {
 	HnswOptions *options = (HnswOptions *) index->rd_options;
 	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(index), 0);
@@ -91,7 +95,7 @@ HnswDescribe(Relation index, HnswInfo *info)
 
 	/* Which can use the operator classes of bit, but says how many bits there may be, not how many there are. */
 	if (column->atttypid == VARBITOID)
-		Unsupported();
+		Unsupported(index);
 	memset(info, 0, sizeof(HnswInfo));
 	FindDistance(index, info);
 	info->settings.m = options ? options->m : HNSW_DEFAULT_M;
@@ -101,11 +105,11 @@ HnswDescribe(Relation index, HnswInfo *info)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("column does not have dimensions")));
-	if (dimensions > MostDimensions(info->settings.kind))
+	if (dimensions > HnswMostDimensions(info->settings.kind, quantizer))
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("column cannot have more than %d dimensions for hnsw index",
-						MostDimensions(info->settings.kind))));
+				 errmsg("column cannot have more than %d dimensions for %s index",
+						HnswMostDimensions(info->settings.kind, quantizer), HnswMethodName(index))));
 	info->dimensions = dimensions;
 
 	switch (info->settings.kind)
@@ -122,8 +126,41 @@ HnswDescribe(Relation index, HnswInfo *info)
 		default:
 			info->code_length = 0;
 	}
+	info->settings.quantizer = quantizer;
+	if (quantizer == HNSW_SQ8)
+	{
+		StaticAssertStmt(HnswItemRoom(HnswElementSize(HNSW_SQ8_MOST_DIMENSIONS + HNSW_SQ8_OFFSET_SIZE)) <=
+						 HNSW_PAGE_ROOM, "an element of a ruhnsw index does not fit on a page");
+		if (info->settings.kind != KIND_VECTOR && info->settings.kind != KIND_HALFVEC)
+			Unsupported(index);
+		/* Of vectors of length one the distance gives the same order, and needs no offsets. */
+		if (info->normalize)
+			info->settings.metric = HNSW_L2;
+		info->code_length = dimensions +
+			(info->settings.metric == HNSW_INNER_PRODUCT ? HNSW_SQ8_OFFSET_SIZE : 0);
+		info->parameter_pages = (sizeof(float) * dimensions + HNSW_PAGE_ROOM - 1) / HNSW_PAGE_ROOM;
+	}
+	info->first_block = HNSW_FIRST_PARAMETER_BLOCK + info->parameter_pages;
 	info->settings.room = info->code_length > 0 ? info->code_length : HNSW_MAX_NONZERO * 8;
 	info->highest_level = HnswHighestLevel(info->settings.m);
+}
+
+/*
+ * A copy that stays: what is remembered may go whenever another relation is opened.
+ */
+const HnswInfo *
+HnswCopyInfo(const HnswInfo *info, MemoryContext context)
+{
+	Size		center_size = info->center != NULL ? sizeof(float) * info->dimensions : 0;
+	HnswInfo   *copy = MemoryContextAlloc(context, sizeof(HnswInfo) + center_size);
+
+	*copy = *info;
+	if (info->center != NULL)
+	{
+		copy->center = (float *) (copy + 1);
+		memcpy(copy + 1, info->center, center_size);
+	}
+	return copy;
 }
 
 /*
@@ -133,12 +170,13 @@ HnswDescribe(Relation index, HnswInfo *info)
 const HnswInfo *
 HnswGetInfo(Relation index)
 {
-	HnswInfo   *info;
+	HnswInfo	info;
 	Buffer		buffer;
 	Page		page;
 	HnswMeta	meta;
 
-	if (index->rd_amcache != NULL)
+	/* The first row gives a quantiser its step, if there was none when the index was built. */
+	if (index->rd_amcache != NULL && !HnswIsUntrained((HnswInfo *) index->rd_amcache))
 		return index->rd_amcache;
 
 	buffer = ReadBuffer(index, HNSW_META_BLOCK);
@@ -148,26 +186,42 @@ HnswGetInfo(Relation index)
 		HnswCorrupted(index, HNSW_META_BLOCK);
 	meta = *HnswPageMeta(page);
 	UnlockReleaseBuffer(buffer);
-	if (meta.magic != HNSW_MAGIC || meta.layout != HNSW_LAYOUT || meta.quantizer != HNSW_EXACT ||
-		meta.m < 2 || meta.m > HNSW_MAX_M)
+	if (meta.magic != HNSW_MAGIC || meta.layout != HNSW_LAYOUT ||
+		(meta.quantizer != HNSW_EXACT && meta.quantizer != HNSW_SQ8) || meta.m < 2 || meta.m > HNSW_MAX_M)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("hnsw index is not valid")));
+				 errmsg("%s index is not valid", HnswMethodName(index))));
 
-	info = MemoryContextAlloc(index->rd_indexcxt, sizeof(HnswInfo));
-	HnswDescribe(index, info);
-	info->settings.m = meta.m;
-	info->settings.ef_construction = Max(info->settings.ef_construction, 2 * meta.m);
-	info->highest_level = HnswHighestLevel(meta.m);
-	if (meta.dimensions != info->dimensions || meta.kind != info->settings.kind ||
-		meta.metric != info->settings.metric)
+	HnswDescribe(index, &info, meta.quantizer);
+	info.settings.m = meta.m;
+	info.settings.ef_construction = Max(info.settings.ef_construction, 2 * meta.m);
+	info.highest_level = HnswHighestLevel(meta.m);
+	if (meta.dimensions != info.dimensions || meta.kind != info.settings.kind ||
+		meta.metric != info.settings.metric)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" is not of the vectors that its definition says",
 						RelationGetRelationName(index)),
 				 errhint("Please REINDEX it.")));
-	index->rd_amcache = info;
-	return info;
+	if (HnswIsQuantized(&info))
+	{
+		float	   *center;
+
+		if (meta.parameter_pages != info.parameter_pages)
+			HnswCorrupted(index, HNSW_META_BLOCK);
+		info.center = center = HnswReadParameters(index, &info);
+		if (meta.checksum != HnswChecksum(&info, meta.step) || !isfinite(meta.step) || meta.step < 0)
+			HnswCorrupted(index, HNSW_META_BLOCK);
+		info.settings.step = meta.step;
+		if (index->rd_amcache != NULL)
+			pfree(index->rd_amcache);
+		index->rd_amcache = NULL;
+		index->rd_amcache = (void *) HnswCopyInfo(&info, index->rd_indexcxt);
+		pfree(center);
+	}
+	else
+		index->rd_amcache = (void *) HnswCopyInfo(&info, index->rd_indexcxt);
+	return index->rd_amcache;
 }
 
 static void
@@ -213,16 +267,54 @@ Normalized(const View *view)
 	return DatumView(ResultDatum(bytes), view->kind);
 }
 
+static HnswCode
+QuantizedCode(const HnswInfo *info, const View *view)
+{
+	HnswCode	code = {palloc(info->code_length), info->code_length};
+
+	ruvector_hnsw_encode(&info->settings, view, info->center, info->dimensions, (char *) code.data);
+	return code;
+}
+
+static void
+CheckDimensions(const HnswInfo *info, uint32 dimensions)
+{
+	if (dimensions != info->dimensions)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("expected %d dimensions, not %d", (int) info->dimensions, (int) dimensions)));
+}
+
+/*
+ * A dense vector as it is indexed; false if it is one that indexes do not have.
+ */
+bool
+HnswCheckView(const HnswInfo *info, View *view)
+{
+	if (info->normalize)
+	{
+		/* Zeros have no direction. */
+		if (!(ruvector_norm(view) > 0))
+			return false;
+		*view = Normalized(view);
+	}
+	CheckDimensions(info, view->dimensions);
+	return true;
+}
+
 /*
  * The code of a value that is to be indexed; false if it is one that indexes do not have. It may refer to the value.
  */
 bool
 HnswFormCode(const HnswInfo *info, Datum value, HnswCode *code)
 {
-	uint32		dimensions;
-
 	if (info->settings.kind == KIND_BIT)
+	{
+		uint32		dimensions;
+
 		BitCode(value, code, &dimensions);
+		CheckDimensions(info, dimensions);
+	}
 	else
 	{
 		View		view = DatumView(value, info->settings.kind);
@@ -232,25 +324,15 @@ HnswFormCode(const HnswInfo *info, Datum value, HnswCode *code)
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 					 errmsg("sparsevec cannot have more than %d non-zero elements for hnsw index",
 							HNSW_MAX_NONZERO)));
-		if (info->normalize)
-		{
-			/* Zeros have no direction. */
-			if (!(ruvector_norm(&view) > 0))
-				return false;
-			view = Normalized(&view);
-		}
-		dimensions = view.dimensions;
-		*code = ViewCode(&view);
+		if (!HnswCheckView(info, &view))
+			return false;
+		*code = HnswIsQuantized(info) ? QuantizedCode(info, &view) : ViewCode(&view);
 	}
-	if (dimensions != info->dimensions)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg("expected %d dimensions, not %d", (int) info->dimensions, (int) dimensions)));
 	return true;
 }
 
 /*
- * The code of what is searched for.
+ * The code of what is searched for. It stays as it was, if the index cannot have one.
  */
 void
 HnswFormQuery(const HnswInfo *info, Datum value, HnswCode *code, uint32 *dimensions)
@@ -264,7 +346,11 @@ HnswFormQuery(const HnswInfo *info, Datum value, HnswCode *code, uint32 *dimensi
 		if (info->normalize)
 			view = Normalized(&view);
 		*dimensions = view.dimensions;
-		*code = ViewCode(&view);
+		if (!HnswIsQuantized(info))
+			*code = ViewCode(&view);
+		/* What cannot be searched for, as far as is known, is so only in an empty index. */
+		else if (view.dimensions == info->dimensions && !HnswIsUntrained(info))
+			*code = QuantizedCode(info, &view);
 	}
 }
 

@@ -89,17 +89,26 @@ bool
 hnswinsert(Relation index, Datum *values, bool *isnull, ItemPointer row, Relation heap,
 		   IndexUniqueCheck check_unique, bool unchanged, IndexInfo *index_info)
 {
-	HnswAccess	access = {.index = index, .info = HnswGetInfo(index)};
+	HnswAccess	access = {.index = index};
 	MemoryContext old_context;
 	MemoryContext context;
 	HnswCode	code;
+	Datum		value;
 
 	if (isnull[0])
 		return false;
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "hnsw insert", ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(context);
-	if (HnswFormCode(access.info, values[0], &code))
+	/* First, as it may open a table, by which what is remembered of the index may go. */
+	value = PointerGetDatum(PG_DETOAST_DATUM(values[0]));
+	access.info = HnswCopyInfo(HnswGetInfo(index), context);
+	if (HnswIsUntrained(access.info))
+	{
+		HnswTrainFirst(index, value);
+		access.info = HnswCopyInfo(HnswGetInfo(index), context);
+	}
+	if (HnswFormCode(access.info, value, &code))
 		HnswInsertCode(&access, code, row);
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(context);

@@ -6,6 +6,7 @@
 
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/buf_internals.h"
 #include "storage/bufpage.h"
 
 extern bool hnsw_entry(HnswAccess *access, uint64 *id, uint32 *level);
@@ -30,7 +31,7 @@ HnswCorrupted(Relation index, BlockNumber block)
  * crash.
  */
 Page
-HnswCheckPage(Relation index, Buffer buffer)
+HnswCheckPageOf(Relation index, Buffer buffer, uint16 page_id)
 {
 	Page		page = BufferGetPage(buffer);
 	PageHeader	header = (PageHeader) page;
@@ -39,9 +40,16 @@ HnswCheckPage(Relation index, Buffer buffer)
 		return NULL;
 	if (header->pd_special != BLCKSZ - MAXALIGN(sizeof(HnswOpaque)) ||
 		header->pd_upper > header->pd_special || header->pd_lower > header->pd_upper ||
-		header->pd_lower < SizeOfPageHeaderData || HnswPageOpaque(page)->page_id != HNSW_PAGE_ID)
+		header->pd_lower < SizeOfPageHeaderData || HnswPageOpaque(page)->page_id != page_id)
 		HnswCorrupted(index, BufferGetBlockNumber(buffer));
 	return page;
+}
+
+/* That of the first block, or one with elements. */
+Page
+HnswCheckPage(Relation index, Buffer buffer)
+{
+	return HnswCheckPageOf(index, buffer, HNSW_PAGE_ID);
 }
 
 /*
@@ -82,7 +90,7 @@ HnswGetElement(HnswAccess *access, Page page, uint64 id)
 	Size		size;
 	HnswElement *element;
 
-	if (page == NULL || block < HNSW_FIRST_BLOCK)
+	if (page == NULL || block < info->first_block)
 		HnswCorrupted(access->index, block);
 	element = (HnswElement *) HnswGetItem(access->index, page, block, HnswIdOffset(id), &size);
 	if (element == NULL || element->type != HNSW_ELEMENT || size < HnswElementSize(0) ||
@@ -105,7 +113,7 @@ HnswGetLinks(HnswAccess *access, Page page, BlockNumber block, OffsetNumber offs
 	Size		size;
 	HnswLinks  *links;
 
-	if (page == NULL || block < HNSW_FIRST_BLOCK)
+	if (page == NULL || block < access->info->first_block)
 		HnswCorrupted(access->index, block);
 	links = (HnswLinks *) HnswGetItem(access->index, page, block, offset, &size);
 	if (links == NULL || links->type != HNSW_LINKS || links->version != version)
@@ -130,6 +138,45 @@ typedef struct RecentBuffer
 #define RECENT_BUFFERS 8192
 
 static RecentBuffer recent_buffers[RECENT_BUFFERS];
+
+/*
+ * The processor is told of what will be read soon, where it can be: on native platforms. That is only a hint, so that
+ * nothing needs to be locked or right.
+ */
+#if defined(__x86_64__) || defined(__aarch64__)
+#define PREFETCH_AHEAD 4
+#define PREFETCH_LINE 64
+#define PREFETCH_MOST 1024
+
+static void
+PrefetchPage(HnswAccess *access, uint64 id)
+{
+	BlockNumber block = HnswIdBlock(id);
+	RelFileNumber file = access->index->rd_locator.relNumber;
+	RecentBuffer *recent = &recent_buffers[(block + file * 31) % RECENT_BUFFERS];
+	char	   *page;
+
+	if (recent->block != block || recent->locator.relNumber != file || recent->buffer <= 0 ||
+		recent->buffer > NBuffers)
+		return;
+	page = BufferGetPage(recent->buffer);
+	__builtin_prefetch(GetBufferDescriptor(recent->buffer - 1), 1);
+	__builtin_prefetch(page);
+	__builtin_prefetch(page + SizeOfPageHeaderData + sizeof(ItemIdData) * HnswIdOffset(id) % BLCKSZ);
+	__builtin_prefetch(page + BLCKSZ - sizeof(HnswOpaque));
+}
+
+static void
+PrefetchCode(const HnswElement *element)
+{
+	for (Size at = 0; at < Min(element->code_length, PREFETCH_MOST); at += PREFETCH_LINE)
+		__builtin_prefetch(element->code + at);
+}
+#else
+#define PREFETCH_AHEAD 0
+#define PrefetchPage(access, id) ((void) 0)
+#define PrefetchCode(element) ((void) 0)
+#endif
 
 static Buffer
 FindBuffer(HnswAccess *access, BlockNumber block)
@@ -156,7 +203,7 @@ HnswReadBuffer(HnswAccess *access, BlockNumber block, int mode)
 {
 	Buffer		buffer;
 
-	if (block < HNSW_FIRST_BLOCK || block > MaxBlockNumber)
+	if (block < access->info->first_block || block > MaxBlockNumber)
 		HnswCorrupted(access->index, block);
 	buffer = FindBuffer(access, block);
 	LockBuffer(buffer, mode);
@@ -226,10 +273,14 @@ VisitElements(HnswAccess *access, const void *query, const uint64 *ids, uint32 c
 	BlockNumber locked = InvalidBlockNumber;
 
 	CHECK_FOR_INTERRUPTS();
+	for (uint32 i = 0; i < Min(PREFETCH_AHEAD, count); i++)
+		PrefetchPage(access, ids[i]);
 	for (uint32 i = 0; i < count; i++)
 	{
 		HnswElement *element;
 
+		if (i + PREFETCH_AHEAD < count)
+			PrefetchPage(access, ids[i + PREFETCH_AHEAD]);
 		/* Elements on one page often follow each other. */
 		if (HnswIdBlock(ids[i]) != locked)
 		{
@@ -245,6 +296,7 @@ VisitElements(HnswAccess *access, const void *query, const uint64 *ids, uint32 c
 			visits[i].state = HNSW_STATE_GONE;
 			continue;
 		}
+		PrefetchCode(element);
 		visits[i].state = element->row_count > 0 ? HNSW_STATE_LIVE : HNSW_STATE_DEAD;
 		visits[i].distance = ruvector_hnsw_order(query, element->code, element->code_length);
 	}

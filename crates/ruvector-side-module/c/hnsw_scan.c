@@ -1,5 +1,5 @@
 /*
- * Searching an index of hnsw.
+ * Searching an index of hnsw or ruhnsw.
  */
 #include "hnsw.h"
 
@@ -15,10 +15,13 @@ typedef struct SearchState
 {
 	HnswAccess	access;
 	MemoryContext context;		/* emptied by each rescan */
+	MemoryContext outer_context;	/* that of the scan */
 	HnswSearch *search;			/* NULL before the first row */
 	HnswSearchLimits limits;
+	HnswRerank *rerank;			/* NULL before the first search of codes */
+	bool		reranked;		/* this search is one */
 	bool		strict;
-	float		farthest;
+	double		farthest;
 	/* Rows of one element that were not given yet. */
 	ItemPointerData rows[HNSW_ROWS];
 	int			row_count;
@@ -32,6 +35,7 @@ hnswbeginscan(Relation index, int nkeys, int norderbys)
 	SearchState  *state = palloc0(sizeof(SearchState));
 
 	state->access.index = index;
+	state->outer_context = CurrentMemoryContext;
 	state->context = AllocSetContextCreate(CurrentMemoryContext, "hnsw scan", ALLOCSET_DEFAULT_SIZES);
 	scan->opaque = state;
 	return scan;
@@ -84,15 +88,14 @@ BeginSearch(IndexScanDesc scan)
 	double		memory = (double) work_mem * 1024 * hnsw_scan_mem_multiplier;
 
 	if (scan->orderByData == NULL || scan->numberOfOrderBys < 1)
-		elog(ERROR, "cannot scan hnsw index without order");
+		elog(ERROR, "cannot scan %s index without order", HnswMethodName(scan->indexRelation));
 	/* Pages are not kept from vacuum between rows; a snapshot does not see the rows that may then be in their places. */
 	if (!IsMVCCSnapshot(scan->xs_snapshot))
-		elog(ERROR, "non-MVCC snapshots are not supported with hnsw");
+		elog(ERROR, "non-MVCC snapshots are not supported with %s", HnswMethodName(scan->indexRelation));
 	pgstat_count_index_scan(scan->indexRelation);
 
 	/* Not before: what was remembered may have gone since the scan began. */
-	state->access.info = MemoryContextAlloc(state->context, sizeof(HnswInfo));
-	memcpy((HnswInfo *) state->access.info, HnswGetInfo(scan->indexRelation), sizeof(HnswInfo));
+	state->access.info = HnswCopyInfo(HnswGetInfo(scan->indexRelation), state->context);
 	if (!(scan->orderByData[0].sk_flags & SK_ISNULL))
 	{
 		uint32		dimensions;
@@ -100,16 +103,26 @@ BeginSearch(IndexScanDesc scan)
 		HnswFormQuery(state->access.info, scan->orderByData[0].sk_argument, &code, &dimensions);
 		CheckDimensions(&state->access, dimensions);
 	}
-	state->search = ruvector_hnsw_search_new(&state->access.info->settings, code.data, code.length, hnsw_ef_search,
+	state->search = ruvector_hnsw_search_new(&state->access.info->settings, code.data, code.length,
+											 HnswSearchWidth(scan->indexRelation, state->access.info),
 											 hnsw_iterative_scan != HNSW_ITERATIVE_OFF);
 	if (state->search == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
+	/* Without anything to compare with, rows are in no order. */
+	state->reranked = HnswIsQuantized(state->access.info) && !(scan->orderByData[0].sk_flags & SK_ISNULL);
+	if (state->reranked)
+	{
+		if (state->rerank == NULL)
+			state->rerank = HnswBeginRerank(scan, state->outer_context);
+		/* It is read for each row. */
+		HnswRestartRerank(state->rerank, PointerGetDatum(PG_DETOAST_DATUM(scan->orderByData[0].sk_argument)));
+	}
 	state->limits.visits = hnsw_max_scan_tuples;
 	state->limits.memory = (Size) Min(memory, (double) MaxAllocHugeSize);
 	state->strict = hnsw_iterative_scan == HNSW_ITERATIVE_STRICT;
-	state->farthest = -get_float4_infinity();
+	state->farthest = -get_float8_infinity();
 }
 
 /* Gets more elements. Are there any? */
@@ -141,16 +154,39 @@ TakeRows(SearchState *state, uint64 id)
 	UnlockReleaseBuffer(buffer);
 }
 
-bool
-hnswgettuple(IndexScanDesc scan, ScanDirection direction)
+/* Gets the next row of those that are put in order by the table. Is there one? */
+static bool
+NextReranked(SearchState *state, ItemPointer row)
 {
-	SearchState  *state = scan->opaque;
-	MemoryContext old_context = MemoryContextSwitchTo(state->context);
-	bool		found = false;
+	for (;;)
+	{
+		uint64		id;
+		float		estimate;
+		double		distance;
 
-	Assert(ScanDirectionIsForward(direction));
-	if (state->search == NULL)
-		BeginSearch(scan);
+		while (HnswTakeReranked(state->rerank, row, &distance))
+		{
+			/* In strict order, what was found too late is left out. */
+			if (state->strict && distance < state->farthest)
+				continue;
+			state->farthest = distance;
+			return true;
+		}
+		if (!SearchOn(state))
+			return false;
+		while (ruvector_hnsw_search_take(state->search, &id, &estimate))
+		{
+			TakeRows(state, id);
+			HnswRerankRows(state->rerank, state->rows, state->row_count);
+		}
+		HnswFinishBatch(state->rerank);
+	}
+}
+
+/* The same without codes, by the distances of elements. */
+static bool
+NextRow(SearchState *state, ItemPointer row)
+{
 	for (;;)
 	{
 		uint64		id;
@@ -158,11 +194,8 @@ hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 
 		if (state->next_row < state->row_count)
 		{
-			scan->xs_heaptid = state->rows[state->next_row++];
-			scan->xs_recheck = false;
-			scan->xs_recheckorderby = false;
-			found = true;
-			break;
+			*row = state->rows[state->next_row++];
+			return true;
 		}
 		if (ruvector_hnsw_search_take(state->search, &id, &distance))
 		{
@@ -173,8 +206,23 @@ hnswgettuple(IndexScanDesc scan, ScanDirection direction)
 			TakeRows(state, id);
 		}
 		else if (!SearchOn(state))
-			break;
+			return false;
 	}
+}
+
+bool
+hnswgettuple(IndexScanDesc scan, ScanDirection direction)
+{
+	SearchState  *state = scan->opaque;
+	MemoryContext old_context = MemoryContextSwitchTo(state->context);
+	bool		found;
+
+	Assert(ScanDirectionIsForward(direction));
+	if (state->search == NULL)
+		BeginSearch(scan);
+	found = state->reranked ? NextReranked(state, &scan->xs_heaptid) : NextRow(state, &scan->xs_heaptid);
+	scan->xs_recheck = false;
+	scan->xs_recheckorderby = false;
 	MemoryContextSwitchTo(old_context);
 	return found;
 }
@@ -184,6 +232,8 @@ hnswendscan(IndexScanDesc scan)
 {
 	SearchState  *state = scan->opaque;
 
+	if (state->rerank != NULL)
+		HnswEndRerank(state->rerank);
 	MemoryContextDelete(state->context);
 	pfree(state);
 	scan->opaque = NULL;

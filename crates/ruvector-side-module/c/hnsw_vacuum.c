@@ -164,7 +164,7 @@ FindLive(VacuumState *state, uint32 *level)
 	BlockNumber blocks = RelationGetNumberOfBlocks(access->index);
 	uint64		found = 0;
 
-	for (BlockNumber block = HNSW_FIRST_BLOCK; block < blocks; block++)
+	for (BlockNumber block = access->info->first_block; block < blocks; block++)
 	{
 		Buffer		buffer = HnswReadBuffer(access, block, BUFFER_LOCK_SHARE);
 		Page		page = HnswCheckPage(access->index, buffer);
@@ -402,7 +402,8 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats, IndexBulkDel
 		stats = palloc0(sizeof(IndexBulkDeleteResult));
 	stats->num_index_tuples = 0;
 	state.access.index = index;
-	state.access.info = HnswGetInfo(index);
+	/* What is remembered may go meanwhile. */
+	state.access.info = HnswCopyInfo(HnswGetInfo(index), CurrentMemoryContext);
 	state.access.strategy = info->strategy;
 	state.stats = stats;
 	state.callback = callback;
@@ -412,7 +413,7 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats, IndexBulkDel
 	state.dead = palloc(sizeof(uint64) * state.dead_room);
 
 	blocks = RelationGetNumberOfBlocks(index);
-	for (BlockNumber block = HNSW_FIRST_BLOCK; block < blocks; block++)
+	for (BlockNumber block = state.access.info->first_block; block < blocks; block++)
 	{
 		RemoveRows(&state, block);
 		vacuum_delay_point();
@@ -424,7 +425,7 @@ hnswbulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats, IndexBulkDel
 		UnlockPage(index, HNSW_UPDATE_LOCK, ExclusiveLock);
 		RepairEntry(&state);
 		blocks = RelationGetNumberOfBlocks(index);
-		for (BlockNumber block = HNSW_FIRST_BLOCK; block < blocks; block++)
+		for (BlockNumber block = state.access.info->first_block; block < blocks; block++)
 		{
 			RepairPage(&state, block);
 			vacuum_delay_point();

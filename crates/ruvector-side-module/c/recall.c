@@ -265,6 +265,8 @@ SetWidth(Relation index, int width)
 
 	if (strcmp(method, "hnsw") == 0)
 		setting = "hnsw.ef_search";
+	else if (strcmp(method, "ruhnsw") == 0)
+		setting = "ruvector.ef_search";
 	else if (strcmp(method, "ivfflat") == 0)
 		setting = "ivfflat.probes";
 	else

@@ -173,6 +173,10 @@ fn push<T: Ord>(heap: &mut BinaryHeap<T>, item: T) -> Result<()> {
     Ok(())
 }
 
+/// The most elements that the set of visited ones gets room for at once. It grows if there are more; a small graph does
+/// not have as many as a wide search would allow.
+const MOST_EXPECTED: usize = 1 << 14;
+
 /// A search for the nearest elements, which can go on after the first results.
 ///
 /// [`Scan::first`] gives the nearest ones that were found. If those are not enough, because the caller has conditions of
@@ -222,7 +226,7 @@ impl Scan {
         self.layer.found.clear();
         if let Some(entry) = store.entry_point()? {
             self.layer.descend(store, query, entry, 0)?;
-            self.layer.reset(store, self.ef.saturating_mul(16))?;
+            self.layer.reset(store, self.ef.saturating_mul(16).min(MOST_EXPECTED))?;
             let entry = self.layer.found.first().copied();
             if let Some(entry) = entry {
                 self.layer.visited.insert(entry.id)?;

@@ -13,4 +13,4 @@ mod sq8;
 
 pub use packed::{Packing, pack, unpack};
 pub use rabitq::{Estimate, RaBitQ, RaBitQCode, RaBitQCodeRef, RaBitQQuery};
-pub use sq8::{Sq8, Sq8Code, Sq8CodeRef};
+pub use sq8::{Sq8, Sq8Code, Sq8CodeRef, encode_numbers};

@@ -50,6 +50,24 @@ pub struct Sq8CodeRef<'a> {
     pub offset: f32,
 }
 
+/// Writes the codes of numbers, with centres and a step that are not in a quantiser, as far as there are numbers, centres
+/// and room; returns the offset.
+pub fn encode_numbers(
+    numbers: impl Iterator<Item = f32>,
+    center: &[f32],
+    step: f32,
+    codes: &mut [i8],
+) -> f32 {
+    let mut offset = 0f64;
+    for ((code, x), &center) in codes.iter_mut().zip(numbers).zip(center) {
+        let scaled = round_even(((x - center) / step).clamp(-LIMIT, LIMIT));
+        // What is not a number becomes zero.
+        *code = scaled as i8;
+        offset += f64::from(center) * f64::from(*code);
+    }
+    (offset * f64::from(step)) as f32
+}
+
 impl Sq8Code {
     /// A view.
     pub fn as_ref(&self) -> Sq8CodeRef<'_> {
@@ -161,14 +179,7 @@ impl Sq8 {
             let (expected, found) = (vector.len() as u32, codes.len() as u32);
             return Err(Error::UnexpectedDimensions { expected, found });
         }
-        let mut offset = 0f64;
-        for ((code, &x), &center) in codes.iter_mut().zip(vector).zip(&self.center) {
-            let scaled = round_even(((x - center) / self.step).clamp(-LIMIT, LIMIT));
-            // What is not a number becomes zero.
-            *code = scaled as i8;
-            offset += f64::from(center) * f64::from(*code);
-        }
-        Ok((offset * f64::from(self.step)) as f32)
+        Ok(encode_numbers(vector.iter().copied(), &self.center, self.step, codes))
     }
 
     /// The vector that a code stands for.

@@ -8,6 +8,7 @@ use ruvector_core::hnsw::{self, ElementId, Options, Workspace};
 use ruvector_core::rng::SplitMix64;
 
 use super::codes::Codes;
+use super::insert::Settings;
 use super::kernel::Kernel;
 use super::layout::{PageSizes, Placement, place};
 use super::{DONE, END, FAILED, StoreError, drop_object, give_object, status};
@@ -107,20 +108,18 @@ impl Builder {
 /// A new graph.
 ///
 /// # Safety
-/// There is nothing to be kept.
+/// `settings` can be read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ruvector_hnsw_build_new(
-    kind: u32,
-    metric: u32,
+    settings: *const Settings,
     code_length: usize,
-    m: u32,
-    ef_construction: u32,
     highest_level: u32,
     seed: u64,
     limit: usize,
 ) -> *mut Builder {
-    let kernel = Kernel::new(kind, metric);
-    let options = Options::new(m as u16, ef_construction as u16);
+    // SAFETY: the caller's promise.
+    let settings = unsafe { &*settings };
+    let (kernel, options) = (settings.kernel(), settings.options());
     let (Ok(options), Ok(workspace)) = (options, Workspace::new()) else {
         return core::ptr::null_mut();
     };

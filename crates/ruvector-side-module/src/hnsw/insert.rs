@@ -15,17 +15,34 @@ use crate::view::slice;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Settings {
-    kind: u32,
-    metric: u32,
+    pub(super) kind: u32,
+    pub(super) metric: u32,
     m: u32,
     ef_construction: u32,
     /// Bytes of the longest code there can be.
     room: u32,
+    quantizer: u32,
+    /// What one of a code stands for, if there are codes.
+    pub(super) step: f32,
 }
+
+/// All of a vector, as C numbers it.
+const EXACT: u32 = 0;
+/// Inner products, likewise.
+const INNER_PRODUCT: u32 = 1;
 
 impl Settings {
     pub(super) fn kernel(&self) -> Kernel {
-        Kernel::new(self.kind, self.metric)
+        Kernel::new(self)
+    }
+
+    pub(super) const fn is_quantized(&self) -> bool {
+        self.quantizer != EXACT
+    }
+
+    /// Have codes the offsets of their vectors?
+    pub(super) const fn has_offsets(&self) -> bool {
+        self.is_quantized() && self.metric == INNER_PRODUCT
     }
 
     /// # Safety
@@ -35,7 +52,7 @@ impl Settings {
         unsafe { Pages::new(access, self.kernel(), self.room) }
     }
 
-    fn options(&self) -> Result<Options> {
+    pub(super) fn options(&self) -> Result<Options> {
         Options::new(self.m as u16, self.ef_construction as u16)
     }
 }

@@ -1,7 +1,8 @@
 //! What stands for a vector on a page, and distances of two of them.
 //!
 //! A *code* is the bytes of a vector without any header: the numbers of a dense one, positions and then values of a sparse
-//! one, the bits of a bit string. How many dimensions there are is known of the index.
+//! one, the bits of a bit string; or of a dense one what [`super::sq8`] makes of it. How many dimensions there are is known of
+//! the index.
 
 use alloc::vec::Vec;
 use core::slice;
@@ -10,6 +11,9 @@ use ruvector_core::distance::Vector as _;
 use ruvector_core::kernels::{self, Kernels};
 use ruvector_core::{Error, F16, Result, SparseRef};
 
+use super::insert::Settings;
+use super::sq8;
+
 /// The type of the vectors, as C numbers it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
@@ -17,6 +21,8 @@ enum Kind {
     HalfVec,
     SparseVec,
     Bit,
+    /// One byte for each dimension.
+    Sq8,
 }
 
 /// What orders vectors, as C numbers it. Vectors for the cosine have length one, so that it is the inner product.
@@ -34,6 +40,8 @@ enum Metric {
 pub(super) struct Kernel {
     kind: Kind,
     metric: Metric,
+    /// What one of a code stands for, if there are codes.
+    step: f32,
     kernels: &'static Kernels,
 }
 
@@ -54,21 +62,22 @@ fn sparse(code: &[u8]) -> SparseRef<'_> {
 }
 
 impl Kernel {
-    pub(super) fn new(kind: u32, metric: u32) -> Self {
-        let kind = match kind {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let kind = match settings.kind {
+            _ if settings.is_quantized() => Kind::Sq8,
             0 => Kind::Vector,
             1 => Kind::HalfVec,
             2 => Kind::SparseVec,
             _ => Kind::Bit,
         };
-        let metric = match metric {
+        let metric = match settings.metric {
             0 => Metric::L2,
             1 => Metric::InnerProduct,
             2 => Metric::L1,
             3 => Metric::Hamming,
             _ => Metric::Jaccard,
         };
-        Self { kind, metric, kernels: kernels::detect() }
+        Self { kind, metric, step: settings.step, kernels: kernels::detect() }
     }
 
     /// What orders vectors as the distance does; what is not a number counts as infinite.
@@ -99,6 +108,11 @@ impl Kernel {
                     _ => -a.raw_inner(b),
                 }
             }
+            Kind::Sq8 => match self.metric {
+                Metric::L2 => self.kernels.l2_squared_i8(sq8::signed(a), sq8::signed(b)) as f32,
+                Metric::L1 => sq8::l1(a, b),
+                _ => sq8::negative_inner(self.kernels, self.step, a, b),
+            },
             Kind::Bit => match self.metric {
                 Metric::Hamming => self.kernels.hamming(a, b) as f32,
                 _ => {

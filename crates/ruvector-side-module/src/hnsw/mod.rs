@@ -11,6 +11,7 @@ mod kernel;
 mod layout;
 mod pages;
 mod scan;
+mod sq8;
 
 use alloc::boxed::Box;
 use core::alloc::Layout;

@@ -17,6 +17,8 @@ pub struct Search {
     settings: Settings,
     scan: Scan,
     query: Query,
+    /// Elements of a batch, at most.
+    ef: usize,
     iterative: bool,
     begun: bool,
     /// Results that were not taken yet, the nearest last.
@@ -43,10 +45,14 @@ impl Search {
         if self.begun && (self.scan.visits() >= limits.visits || self.scan.memory() > limits.memory)
         {
             // Nothing new is visited; what was visited is given.
-            let Some(candidate) = self.scan.pop_visited() else { return Ok(false) };
-            self.batch.try_reserve(1).map_err(Error::from)?;
-            self.batch.push(candidate);
-            return Ok(true);
+            while self.batch.len() < self.ef
+                && let Some(candidate) = self.scan.pop_visited()
+            {
+                self.batch.try_reserve(1).map_err(Error::from)?;
+                self.batch.push(candidate);
+            }
+            self.batch.reverse();
+            return Ok(!self.batch.is_empty());
         }
         // SAFETY: C has promised that the index is open, and this is not kept.
         let mut pages = unsafe { self.settings.pages(access) };
@@ -83,7 +89,8 @@ pub unsafe extern "C" fn ruvector_hnsw_search_new(
         return core::ptr::null_mut();
     };
     let query = Query { kernel: settings.kernel(), code };
-    give_object(Search { settings, scan, query, iterative, begun: false, batch: Vec::new() })
+    let ef = (ef as usize).max(1);
+    give_object(Search { settings, scan, query, ef, iterative, begun: false, batch: Vec::new() })
 }
 
 /// Takes the nearest result of the batch. Was there one?
