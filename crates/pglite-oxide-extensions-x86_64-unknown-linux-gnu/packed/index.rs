@@ -257,8 +257,8 @@ pub const MODULES: &[Module] = &[
     Module {
         name: "ruvector",
         packed: include_bytes!("ruvector.so.zst"),
-        blake3: "178657bf211b502b15b7909f72663e585f4708bfb2cd3bf506eff4b8d999943e",
-        len: 1753728,
+        blake3: "45b04cee4a6b60472deb163e8359e17fe2d9fe5d814ffb8dd29e45d94c57e3b5",
+        len: 1786240,
     },
     Module {
         name: "seg",

@@ -3,6 +3,6 @@
 /// Control files, scripts, dictionaries and names of modules, as parts of the installation tree.
 pub const EXTENSIONS: Packed = Packed {
     packed: include_bytes!("extensions.img.zst"),
-    blake3: "efde18336b90c174899acb1884aa3a1b4354bc79271888233ed2039ad9695d13",
-    len: 1262428,
+    blake3: "84b8ba89b4441453bf1e65076034235b9af8a4e8db4e2e73d9919459f8dd0ef1",
+    len: 1264558,
 };

@@ -235,7 +235,7 @@ pub(super) fn run_at(
         database: Some(DATABASE_OF_CONTRIB),
         load: tests.load.clone(),
         no_locale: true,
-        stall: Duration::from_secs(120),
+        stall: Duration::from_secs(300),
     }
     .run(&Schedule::one_by_one(&names))
 }

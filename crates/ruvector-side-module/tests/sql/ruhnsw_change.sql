@@ -4,9 +4,9 @@ SET enable_seqscan = off;
 CREATE TABLE points (id int PRIMARY KEY, v vector(32));
 INSERT INTO points SELECT i, ARRAY(SELECT random() + i - i FROM generate_series(1, 32)) FROM generate_series(1, 2000) i;
 CREATE INDEX points_v ON points USING ruhnsw (v);
-SELECT recall >= 0.95 AS good FROM ruvector_evaluate_recall('points_v', ef => 80);
+SELECT recall >= 0.95 AS good FROM ruvector_evaluate_recall('points_v', samples => 40, ef => 80);
 INSERT INTO points SELECT i, ARRAY(SELECT random() + i - i FROM generate_series(1, 32)) FROM generate_series(2001, 3000) i;
-SELECT recall >= 0.95 AS good FROM ruvector_evaluate_recall('points_v', ef => 80);
+SELECT recall >= 0.95 AS good FROM ruvector_evaluate_recall('points_v', samples => 40, ef => 80);
 SELECT elements, deleted, unreachable FROM ruvector_index_stats('points_v');
 -- Far from what the quantiser was trained with.
 INSERT INTO points SELECT i, ARRAY(SELECT 1000 * random() + i - i FROM generate_series(1, 32)) FROM generate_series(3001, 3020) i;
@@ -15,15 +15,15 @@ SELECT * FROM ruvector_index_check('points_v');
 
 -- Half of them go, and come again.
 DELETE FROM points WHERE id % 2 = 0;
-SELECT recall >= 0.95 AS good FROM ruvector_evaluate_recall('points_v', ef => 160);
+SELECT recall >= 0.95 AS good FROM ruvector_evaluate_recall('points_v', samples => 40, ef => 160);
 VACUUM points;
 SELECT elements, deleted, unreachable FROM ruvector_index_stats('points_v');
-SELECT recall >= 0.95 AS good FROM ruvector_evaluate_recall('points_v', ef => 80);
+SELECT recall >= 0.95 AS good FROM ruvector_evaluate_recall('points_v', samples => 40, ef => 80);
 SELECT * FROM ruvector_index_check('points_v');
 CREATE TABLE sizes AS SELECT pg_relation_size('points_v') AS size;
 INSERT INTO points SELECT i, ARRAY(SELECT random() + i - i FROM generate_series(1, 32)) FROM generate_series(2, 3000, 2) i;
 SELECT pg_relation_size('points_v') <= size * 1.05 AS reused FROM sizes;
-SELECT recall >= 0.95 AS good FROM ruvector_evaluate_recall('points_v', ef => 80);
+SELECT recall >= 0.95 AS good FROM ruvector_evaluate_recall('points_v', samples => 40, ef => 80);
 SELECT * FROM ruvector_index_check('points_v');
 DROP TABLE sizes;
 
@@ -93,10 +93,10 @@ CREATE INDEX late_v ON late USING ruhnsw (v vector_cosine_ops);
 SELECT count(*) FROM (SELECT * FROM late ORDER BY v <=> '[1,2,3]') l;
 INSERT INTO late SELECT i, ARRAY[i % 7, i % 11, i % 13] FROM generate_series(1, 1000) i;
 SELECT quantizer, elements FROM ruvector_index_stats('late_v');
-SELECT recall >= 0.95 AS good FROM ruvector_evaluate_recall('late_v');
+SELECT recall >= 0.95 AS good FROM ruvector_evaluate_recall('late_v', samples => 40);
 REINDEX INDEX late_v;
 SELECT quantizer FROM ruvector_index_stats('late_v');
-SELECT recall >= 0.95 AS good FROM ruvector_evaluate_recall('late_v');
+SELECT recall >= 0.95 AS good FROM ruvector_evaluate_recall('late_v', samples => 40);
 SELECT count(*) FROM (SELECT * FROM late ORDER BY v <=> '[0,0,0]' LIMIT 5) l;
 DROP TABLE late;
 
