@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use ruvector_core::rng::{Random as _, SplitMix64};
 
 use super::Setup;
 use super::client::Client;
@@ -85,7 +86,10 @@ fn start(setup: &Setup, memory: &Path) -> Result<Vec<Side>> {
     let mut sides = Vec::new();
     for (name, server) in SIDES.into_iter().zip(servers) {
         let mut client = server.connect()?;
-        client.simple("CREATE EXTENSION vector")?;
+        // Ours and pgvector take turns.
+        let ours = sides.len() % 2 == 0;
+        let extension = if ours { "ruvector CASCADE" } else { "vector" };
+        client.simple(&format!("CREATE EXTENSION {extension}"))?;
         sides.push(Side { name, client, _server: Box::new(server) });
     }
     Ok(sides)
@@ -268,10 +272,6 @@ impl Index {
 
 /// Builds the index on each side, and searches it as thoroughly as it needs to find enough.
 fn graph(setup: &Setup, sides: &mut [Side], rows: &mut Rows, index: &Index) -> Result<()> {
-    if index.ours.starts_with("ruhnsw") && !has_ruhnsw(&mut sides[0].client)? {
-        eprintln!("no access method ruhnsw: left out");
-        return Ok(());
-    }
     let data = Mixture::new(index.dimensions, index.count, 3);
     let queries = data.more(setup.repeats(300), 4);
     let truth = data.nearest(&queries);
@@ -282,17 +282,13 @@ fn graph(setup: &Setup, sides: &mut [Side], rows: &mut Rows, index: &Index) -> R
         let ours = at % 2 == 0;
         let using = if ours { index.ours } else { index.theirs };
         let client = &mut side.client;
-        if using.starts_with("ruhnsw") {
-            client.simple("CREATE EXTENSION IF NOT EXISTS ruvector")?;
-        }
         let start = Instant::now();
         client.simple(&format!("CREATE INDEX found ON item USING {using}"))?;
         build[at] = start.elapsed().as_secs_f64();
         bytes[at] = number(client, "SELECT pg_relation_size('found')")? / 1e6;
-        let setting = index.effort;
         let mut searched = None;
         for &step in index.steps {
-            client.simple(&format!("SET {setting} = {step}"))?;
+            client.simple(&format!("SET {} = {step}", index.effort))?;
             recall[at] = found(client, &truth)?;
             if recall[at] >= RECALL {
                 searched = Some(step);
@@ -326,15 +322,6 @@ fn graph(setup: &Setup, sides: &mut [Side], rows: &mut Rows, index: &Index) -> R
     rows.add(&format!("{what}: recall there"), "", recall, [">= 0.95"; 2]);
     rows.add(&format!("{what}: size"), "MB", bytes, targets.bytes);
     Ok(())
-}
-
-fn has_ruhnsw(client: &mut Client) -> Result<bool> {
-    let sql = "SELECT count(*) FROM pg_available_extensions WHERE name = 'ruvector'";
-    if number(client, sql)? == 0.0 {
-        return Ok(false);
-    }
-    client.simple("CREATE EXTENSION IF NOT EXISTS ruvector")?;
-    Ok(number(client, "SELECT count(*) FROM pg_am WHERE amname = 'ruhnsw'")? > 0.0)
 }
 
 fn number(client: &mut Client, sql: &str) -> Result<f64> {
@@ -375,22 +362,22 @@ const SPREAD: f32 = 0.5;
 
 impl Mixture {
     fn new(dimensions: usize, count: usize, seed: u64) -> Mixture {
-        let mut random = Random(seed);
-        let centres = (0..CENTRES * dimensions).map(|_| random.normal()).collect();
+        let mut random = SplitMix64::new(seed);
+        let centres = (0..CENTRES * dimensions).map(|_| normal(&mut random)).collect();
         let empty = Mixture { dimensions, values: Vec::new(), centres };
         empty.more(count, seed.wrapping_mul(31))
     }
 
     /// Others around the same centres.
     fn more(&self, count: usize, seed: u64) -> Mixture {
-        let mut random = Random(seed);
+        let mut random = SplitMix64::new(seed);
         let mut values = Vec::with_capacity(count * self.dimensions);
         for _ in 0..count {
             // Clusters of different size, as those of real data are.
-            let share = (random.next() >> 40) as f32 / (1u64 << 24) as f32;
+            let share = uniform(&mut random);
             let centre = (share * share * CENTRES as f32) as usize * self.dimensions;
             let centre = &self.centres[centre..centre + self.dimensions];
-            values.extend(centre.iter().map(|value| value + SPREAD * random.normal()));
+            values.extend(centre.iter().map(|value| value + SPREAD * normal(&mut random)));
         }
         Mixture { dimensions: self.dimensions, values, centres: self.centres.clone() }
     }
@@ -431,20 +418,12 @@ impl Mixture {
     }
 }
 
-/// Steele, Lea and Flood's SplitMix64.
-struct Random(u64);
+/// From 0 up to 1.
+fn uniform(random: &mut SplitMix64) -> f32 {
+    (random.next_u64() >> 40) as f32 / (1u64 << 24) as f32
+}
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    /// Nearly: the sum of twelve uniform numbers.
-    fn normal(&mut self) -> f32 {
-        (0..12).map(|_| (self.next() >> 40) as f32 / (1u64 << 24) as f32).sum::<f32>() - 6.0
-    }
+/// Nearly normal: the sum of twelve uniform numbers.
+fn normal(random: &mut SplitMix64) -> f32 {
+    (0..12).map(|_| uniform(random)).sum::<f32>() - 6.0
 }

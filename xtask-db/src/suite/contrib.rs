@@ -50,7 +50,7 @@ pub(super) struct Tests {
     pub(super) names: Vec<String>,
     /// Lines of a `postgresql.conf`.
     settings: Vec<(String, String)>,
-    pub(super) load: Vec<String>,
+    load: Vec<String>,
 }
 
 pub(crate) fn command(args: &[String]) -> Result<ExitCode> {
@@ -141,7 +141,9 @@ impl Tests {
             std::fs::read_dir(&sql).with_context(|| format!("cannot list {}", sql.display()))?;
         for entry in entries {
             let path = entry?.path();
-            if let (Some(name), Some("sql")) = (path.file_stem(), ending(&path)) {
+            if path.extension().is_some_and(|ending| ending == "sql")
+                && let Some(name) = path.file_stem()
+            {
                 names.push(name.to_string_lossy().into_owned());
             }
         }
@@ -181,10 +183,6 @@ impl Tests {
         }
         Ok(tests)
     }
-}
-
-fn ending(path: &Path) -> Option<&str> {
-    path.extension()?.to_str()
 }
 
 /// A line of `postgresql.conf`.
