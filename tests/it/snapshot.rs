@@ -529,7 +529,7 @@ fn memory_of_dropped_copies_is_given_back() {
     let mut child = Process::start("dropped copies", std::path::Path::new(""), &[]);
     let grown: u64 = child.line().unwrap().parse().unwrap();
     child.wait();
-    assert!(grown < 16 << 10, "{grown} kB for 300 copies, each of which wrote a megabyte");
+    assert!(grown < 4 << 10, "{grown} kB for 300 copies, each of which wrote a megabyte");
 }
 
 /// Its postmaster is an image since the fork, until it is needed.
