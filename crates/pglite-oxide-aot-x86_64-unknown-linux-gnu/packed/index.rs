@@ -3,6 +3,6 @@
 /// The module as native code, to be mapped by Wasmer.
 pub const POSTGRES: Packed = Packed {
     packed: include_bytes!("postgres.elf.zst"),
-    blake3: "d20125e76f3e21ea1549b7a7a43a70a4bb851097024f34d89b1837dcd029ac8e",
-    len: 22840504,
+    blake3: "81c86e60f7690a0abd8046106635f82935b9a50ba8eb4477801873137635d6c1",
+    len: 17027304,
 };

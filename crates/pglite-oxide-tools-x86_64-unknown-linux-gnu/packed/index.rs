@@ -3,6 +3,6 @@
 /// The tools as native code, to be mapped by Wasmer.
 pub const TOOLS: Packed = Packed {
     packed: include_bytes!("tools.elf.zst"),
-    blake3: "fb19947ce85f65e59237eefe0bef318097a7c8e612110d331342271b341a39fd",
-    len: 2568336,
+    blake3: "7e9e711ecdc20805fb515bbe0cb7f52680367d2de13317077d1b32e13386e011",
+    len: 2488880,
 };
