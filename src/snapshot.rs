@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::assets::{self, Runtime};
+use crate::assets::{self, Runtime, Unpacked};
 use crate::cluster::{Cluster, CopyOptions, Image};
 use crate::error::{Error, SnapshotFileError};
 use crate::pglite::Pglite;
@@ -91,9 +91,9 @@ impl Snapshot {
     /// Saves the snapshot to a file, so that other processes can [`load`](Snapshot::load) it: with a process
     /// for each test, the database is migrated once. A file of that name is replaced, in one step.
     ///
-    /// The file has the size of the database and some megabytes. It is of use to the same build of this
-    /// library only (version and platform); for a copy that lasts, dump the database. A server's password is
-    /// not in it, and neither are the contents of directories that were mounted.
+    /// The file has the size of the database, of what is in its shared buffers, and some 20 MB. It is of use to
+    /// the same build of this library only (version and platform); for a copy that lasts, dump the database. A
+    /// server's password is not in it, and neither are the contents of directories that were mounted.
     ///
     /// # Errors
     ///
@@ -143,10 +143,10 @@ impl Snapshot {
     pub fn load(path: impl AsRef<Path>) -> Result<Snapshot, Error> {
         let path = path.as_ref();
         let failed = |error: SnapshotFileError| Error::SnapshotFile(error);
-        let bytes = assets::map_file(path)
+        let bytes = Unpacked::open(path)
             .map_err(|source| failed(SnapshotFileError::Io { path: path.to_owned(), source }))?;
         let identity = assets::identity().map_err(Error::Assets)?;
-        let image = Image::load(Arc::new(bytes), &identity, false)
+        let image = Image::load(bytes, &identity, false)
             .map_err(|unusable| failed(unusable.of_file(path)))?;
         let runtime = Runtime::load(None, None).map_err(Error::Assets)?;
         Ok(Snapshot::new(image, runtime, None))

@@ -103,7 +103,7 @@ fn load_shipped(cache: &CacheDir) -> Result<Option<Image>, String> {
     let message = |error: AssetsError| error.to_string();
     let Some(bytes) = assets::image(cache).map_err(message)? else { return Ok(None) };
     // The hash of the whole file was compared when it was unpacked or mapped.
-    let image = Image::load(Arc::new(bytes), &assets::identity().map_err(message)?, true);
+    let image = Image::load(bytes, &assets::identity().map_err(message)?, true);
     image.map(Some).map_err(|unusable| match unusable {
         Unusable::Io(error) => error.to_string(),
         other => format!("{other:?}"),

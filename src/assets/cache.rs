@@ -11,11 +11,12 @@ use std::fs::{self, File};
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use memmap2::Mmap;
 
+use super::hash::hash_file;
 use super::io_error;
 use super::unpack::{self, Failure};
 use crate::error::AssetsError;
@@ -67,13 +68,36 @@ const HASH_DIGITS: usize = 16;
 
 /// Unpacked bytes: a mapped file, of the cache or in memory.
 #[derive(Debug)]
-pub(crate) struct Unpacked(Mmap);
+pub(crate) struct Unpacked {
+    file: Arc<File>,
+    map: Mmap,
+}
+
+impl Unpacked {
+    /// Maps a file that is replaced, if at all, and not written to.
+    pub(crate) fn new(file: File) -> io::Result<Unpacked> {
+        // SAFETY: files in the cache are replaced by rename, never written in place once they are mapped, and so
+        // are those of snapshots; whoever truncates one by hand gets SIGBUS, as with any mapped program file.
+        #[allow(unsafe_code, reason = "mapping a file that nobody writes to")]
+        let map = unsafe { Mmap::map(&file)? };
+        Ok(Unpacked { file: Arc::new(file), map })
+    }
+
+    pub(crate) fn open(path: &Path) -> io::Result<Unpacked> {
+        Unpacked::new(File::open(path)?)
+    }
+
+    /// The same bytes as a file, of which parts can be mapped.
+    pub(crate) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+}
 
 impl Deref for Unpacked {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        &self.map
     }
 }
 
@@ -87,14 +111,17 @@ impl AsRef<[u8]> for Unpacked {
 #[derive(Debug)]
 pub(super) struct UnpackedFile {
     path: PathBuf,
-    map: Mmap,
-    /// Keeps the file of `/proc/self/fd` open as long as its path is needed.
-    _memory: Option<File>,
+    /// As long as it is open, so is a path below `/proc/self/fd`.
+    file: File,
 }
 
 impl UnpackedFile {
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(super) fn into_file(self) -> Arc<File> {
+        Arc::new(self.file)
     }
 }
 
@@ -132,7 +159,8 @@ impl CacheDir {
 
     /// The bytes of an asset.
     pub(super) fn unpack(&self, asset: &Asset) -> Result<Unpacked, AssetsError> {
-        self.unpack_to_file(asset).map(|file| Unpacked(file.map))
+        let UnpackedFile { path, file } = self.unpack_to_file(asset)?;
+        Unpacked::new(file).map_err(io_error(&path))
     }
 
     /// An asset as a file that can be mapped.
@@ -178,10 +206,10 @@ impl CacheDir {
             .zip(unpack::unpack(targets))
             .zip(&temporary.paths)
             .map(|((asset, unpacked), from)| {
-                let (_, map) = unpacked?;
+                let file = unpacked?;
                 let path = directory.join(asset.file_name());
                 fs::rename(from, &path).map_err(Failure::Write)?;
-                Ok(UnpackedFile { path, map, _memory: None })
+                Ok(UnpackedFile { path, file })
             })
             .collect();
         // Gives back the room of what is not complete.
@@ -264,11 +292,12 @@ fn corrupt(asset: &Asset, reason: String) -> AssetsError {
     AssetsError::Corrupt { asset: asset.name.into(), reason }
 }
 
-pub(super) fn has_hash(asset: &Asset, bytes: &[u8]) -> bool {
-    blake3::hash(bytes).to_hex().as_str() == asset.hash
+/// Compares what is in a file.
+pub(super) fn has_hash(asset: &Asset, file: &File) -> io::Result<bool> {
+    Ok(hash_file(file, 0..asset.len)?.to_hex().as_str() == asset.hash)
 }
 
-/// Maps a cached file, if it is there and has the right contents.
+/// Opens a cached file, if it is there and has the right contents.
 fn open_checked(asset: &Asset, path: &Path) -> Option<UnpackedFile> {
     let file = File::open(path).ok()?;
     let data = file.metadata().ok()?;
@@ -279,22 +308,7 @@ fn open_checked(asset: &Asset, path: &Path) -> Option<UnpackedFile> {
         // In a cache that is another's this fails, and they see to it themselves.
         let _ = file.set_modified(SystemTime::now());
     }
-    let map = map(&file).ok()?;
-    has_hash(asset, &map).then(|| UnpackedFile { path: path.to_owned(), map, _memory: None })
-}
-
-/// The bytes of a file that is replaced, if at all, and not written to.
-pub(crate) fn map_file(path: &Path) -> io::Result<Unpacked> {
-    map(&File::open(path)?).map(Unpacked)
-}
-
-pub(super) fn map(file: &File) -> io::Result<Mmap> {
-    // SAFETY: files in the cache are replaced by rename, never written in place once they are mapped, and so
-    // are those of snapshots; whoever truncates one by hand gets SIGBUS, as with any mapped program file.
-    #[allow(unsafe_code, reason = "mapping a file that nobody writes to")]
-    unsafe {
-        Mmap::map(file)
-    }
+    has_hash(asset, &file).ok()?.then(|| UnpackedFile { path: path.to_owned(), file })
 }
 
 const TEMPORARY: &str = "unpacking-";
@@ -324,10 +338,10 @@ fn in_memory(assets: &[Asset]) -> Vec<Result<UnpackedFile, AssetsError>> {
             return assets.iter().map(failed).collect();
         }
     };
-    let named = |(asset, unpacked): (&Asset, Result<(File, Mmap), Failure>)| match unpacked {
-        Ok((file, map)) => {
+    let named = |(asset, unpacked): (&Asset, Result<File, Failure>)| match unpacked {
+        Ok(file) => {
             let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
-            Ok(UnpackedFile { path, map, _memory: Some(file) })
+            Ok(UnpackedFile { path, file })
         }
         Err(Failure::Write(error)) => Err(io_error(Path::new(asset.name))(error)),
         Err(Failure::Corrupt(reason)) => Err(corrupt(asset, reason)),

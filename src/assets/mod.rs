@@ -2,6 +2,7 @@
 
 mod cache;
 mod extensions;
+mod hash;
 #[cfg(feature = "tools")]
 mod tools;
 mod unpack;
@@ -15,15 +16,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use wasmer::sys::EngineBuilder;
 use wasmer::{Engine, Module};
 
-use self::cache::Asset;
-pub(crate) use self::cache::{CacheDir, Unpacked, map_file};
+use self::cache::{Asset, UnpackedFile};
+pub(crate) use self::cache::{CacheDir, Unpacked};
+pub(crate) use self::hash::hash_file;
 #[cfg(feature = "tools")]
 pub(crate) use self::tools::tools;
 use crate::error::AssetsError;
 use crate::kernel::features::features;
 use crate::kernel::fs::Tree;
 use crate::kernel::linker::Library;
-use crate::kernel::{Code, Instances};
+use crate::kernel::{Code, Instances, OpenMemory};
 
 /// PostgreSQL's major version, as `PG_VERSION` in a data directory has it.
 pub(crate) const PG_MAJOR: &str = "17";
@@ -68,32 +70,39 @@ impl Runtime {
     ) -> Result<Runtime, AssetsError> {
         let packed = packed()?;
         let cache = Arc::new(CacheDir::new(cache, packed.all()));
-        let Packed { code, installation, image, .. } = packed;
+        let Packed { code, memory, installation, image, .. } = packed;
         let image = image.filter(|_| with_image.is_some());
         // What the installation consists of, beside its own archive.
         let parts: Vec<Asset> = [extensions::files(), icu()].into_iter().flatten().collect();
         // The largest first, so that threads end together.
-        let needed = [Some(code), image, Some(installation)].into_iter().flatten();
+        let start = image.or(Some(memory));
+        let needed = [Some(code), start, Some(installation)].into_iter().flatten();
         cache.prepare(&needed.chain(parts.iter().copied()).collect::<Vec<_>>());
-        let others = || {
-            let installation = tree(&cache, &installation).and_then(|installation| {
-                for part in &parts {
-                    add(&cache, part, &installation)?;
-                }
-                Ok((installation, extensions::packed(&cache)))
-            });
-            if let Some(load) = with_image {
-                load(&cache);
-            }
-            installation
+        // Processes that are copies do without.
+        let open_memory: OpenMemory = {
+            let cache = cache.clone();
+            Box::new(move || {
+                cache.unpack_to_file(&memory).map(UnpackedFile::into_file).map_err(io::Error::other)
+            })
         };
-        // Half the work is checking hashes: the code on one core, the rest on another.
+        let load_installation = || {
+            let installation = tree(&cache, &installation)?;
+            for part in &parts {
+                add(&cache, part, &installation)?;
+            }
+            Ok((installation, extensions::packed(&cache)))
+        };
+        // Half the work is comparing hashes. As much of it as can be done at once is: the processors divide it.
         let (module, installation) = std::thread::scope(|scope| {
-            let others = std::thread::Builder::new()
-                .name("pglite assets".into())
-                .spawn_scoped(scope, others);
-            let module = load_module(&cache, &code);
-            let installation = match others {
+            let thread = || std::thread::Builder::new().name("pglite assets".into());
+            if let Some(load) = with_image {
+                let cache = &cache;
+                // Without this thread, whoever needs the image loads it.
+                let _ = thread().spawn_scoped(scope, move || load(cache));
+            }
+            let installation = thread().spawn_scoped(scope, load_installation);
+            let module = load_module(&cache, &code, Some(open_memory));
+            let installation = match installation {
                 Ok(thread) => {
                     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
                 }
@@ -148,19 +157,24 @@ pub(crate) fn image(cache: &CacheDir) -> Result<Option<Unpacked>, AssetsError> {
 pub(crate) fn identity() -> Result<[u8; 32], AssetsError> {
     let packed = packed()?;
     let mut hasher = blake3::Hasher::new();
-    for part in [packed.code.hash, packed.installation.hash, env!("CARGO_PKG_VERSION")] {
+    let Packed { code, memory, installation, .. } = packed;
+    for part in [code.hash, memory.hash, installation.hash, env!("CARGO_PKG_VERSION")] {
         hasher.update(part.as_bytes());
         hasher.update(&[0]);
     }
     Ok(*hasher.finalize().as_bytes())
 }
 
-fn load_module(cache: &CacheDir, code: &Asset) -> Result<Arc<Instances>, AssetsError> {
+fn load_module(
+    cache: &CacheDir,
+    code: &Asset,
+    open_memory: Option<OpenMemory>,
+) -> Result<Arc<Instances>, AssetsError> {
     let engine: Engine = EngineBuilder::headless().set_features(Some(features())).engine().into();
     let file = cache.unpack_to_file(code)?;
     let module = load_code(&engine, file.path())
         .map_err(|reason| AssetsError::Load { asset: code.name.into(), reason })?;
-    Ok(Instances::new(engine, module))
+    Ok(Instances::new(engine, module, open_memory))
 }
 
 /// Maps native code. Who calls this has just compared its hash: with the one that is compiled in, or, if it is in a
@@ -174,8 +188,7 @@ fn load_code(engine: &Engine, path: &Path) -> Result<Module, String> {
 }
 
 fn tree(cache: &CacheDir, asset: &Asset) -> Result<Tree, AssetsError> {
-    let backing: Unpacked = cache.unpack(asset)?;
-    Tree::from_archive(backing).map_err(|error| corrupt(asset, &error))
+    Tree::from_archive(cache.unpack(asset)?).map_err(|error| corrupt(asset, &error))
 }
 
 /// Adds an archive to the installation.
@@ -203,6 +216,8 @@ fn icu() -> Option<Asset> {
 /// The packed parts for this target.
 struct Packed {
     code: Asset,
+    /// What the memory of a process begins with.
+    memory: Asset,
     installation: Asset,
     template: Asset,
     /// None in the build that makes it.
@@ -211,7 +226,9 @@ struct Packed {
 
 impl Packed {
     fn all(&self) -> Vec<Asset> {
-        let parts = [self.code, self.installation, self.template].into_iter().chain(self.image);
+        let parts = [self.code, self.memory, self.installation, self.template]
+            .into_iter()
+            .chain(self.image);
         let parts = parts.chain(extensions::assets()).chain(icu());
         #[cfg(feature = "tools")]
         let parts = parts.chain(tools::asset().ok());
@@ -230,6 +247,7 @@ fn packed() -> Result<Packed, AssetsError> {
     }
     Ok(Packed {
         code: asset!("postgres.elf", aot::POSTGRES),
+        memory: asset!("memory.img", assets::MEMORY),
         installation: asset!("share.img", assets::SHARE),
         template: asset!("template.img", assets::TEMPLATE),
         image: (assets::IMAGE.len > 0).then_some(asset!("image.img", assets::IMAGE)),

@@ -18,8 +18,8 @@ pub(crate) fn tools(cache: Option<&Path>) -> Result<Arc<Instances>, AssetsError>
     }
     let asset = asset()?;
     let loaded = match RUNTIME.get() {
-        Some(runtime) if cache.is_none() => load_module(&runtime.cache, &asset)?,
-        _ => load_module(&CacheDir::new(cache, packed()?.all()), &asset)?,
+        Some(runtime) if cache.is_none() => load_module(&runtime.cache, &asset, None)?,
+        _ => load_module(&CacheDir::new(cache, packed()?.all()), &asset, None)?,
     };
     Ok(tools.insert(loaded).clone())
 }

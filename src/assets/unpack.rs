@@ -7,10 +7,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use memmap2::Mmap;
 use zstd_rs::Decompressor;
 
-use super::cache::{Asset, has_hash, map};
+use super::cache::{Asset, has_hash};
 
 /// Why a file could not be unpacked.
 #[derive(Debug)]
@@ -22,7 +21,7 @@ pub(super) enum Failure {
 }
 
 /// Unpacks each asset to its file, which is new and empty, and compares its hash.
-pub(super) fn unpack(targets: Vec<(Asset, File)>) -> Vec<Result<(File, Mmap), Failure>> {
+pub(super) fn unpack(targets: Vec<(Asset, File)>) -> Vec<Result<File, Failure>> {
     let frames: Vec<_> = targets.iter().map(|(asset, _)| frames(asset.packed, asset.len)).collect();
     let targets: Vec<Target> = targets
         .into_iter()
@@ -59,8 +58,8 @@ pub(super) fn unpack(targets: Vec<(Asset, File)>) -> Vec<Result<(File, Mmap), Fa
         work();
     });
     let result = |target: Target| {
-        let map = target.result.into_inner().expect("its last frame has set it")?;
-        Ok((target.file, map))
+        target.result.into_inner().expect("its last frame has set it")?;
+        Ok(target.file)
     };
     targets.into_iter().map(result).collect()
 }
@@ -70,7 +69,7 @@ struct Target {
     asset: Asset,
     file: File,
     frames_left: AtomicUsize,
-    result: OnceLock<Result<Mmap, Failure>>,
+    result: OnceLock<Result<(), Failure>>,
 }
 
 impl Target {
@@ -102,12 +101,11 @@ impl Target {
     }
 
     /// By what is in the file, so that it is known to be written as well.
-    fn check(&self) -> Result<Mmap, Failure> {
-        let map = map(&self.file).map_err(Failure::Write)?;
-        if !has_hash(&self.asset, &map) {
-            return Err(Failure::Corrupt("its hash is not the one that was built".into()));
+    fn check(&self) -> Result<(), Failure> {
+        match has_hash(&self.asset, &self.file).map_err(Failure::Write)? {
+            true => Ok(()),
+            false => Err(Failure::Corrupt("its hash is not the one that was built".into())),
         }
-        Ok(map)
     }
 }
 

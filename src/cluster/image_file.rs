@@ -6,10 +6,10 @@
 //! |---|---|
 //! | header, 8 KiB | magic; of what follows it BLAKE3 and length; identity of the build; where the record begins; zeros |
 //! | trees | [archives](crate::kernel::fs::archive) of the files, each at a multiple of 8 KiB |
-//! | pages | of the processes' memories, those that are not zero and nowhere in the file before |
+//! | pages | of the processes' memories, to be mapped from here: those that are not zero, and short gaps between them |
 //! | record | a [`Record`], in the encoding of postcard |
 //!
-//! Numbers of the header are little-endian and have 64 bits. A file is of use to the build that wrote it only: the
+//! Nothing is left out for being in the file twice: what is mapped has its place in each memory. Numbers of the header are little-endian and have 64 bits. A file is of use to the build that wrote it only: the
 //! pages are memory of that very native code.
 
 use std::fs::{self, File};
@@ -24,12 +24,13 @@ use serde::{Deserialize, Serialize};
 
 use super::image::{Image, MemoryFiles};
 use super::{Access, HostMount};
+use crate::assets::{self, Unpacked};
 use crate::client::SessionState;
 use crate::error::SnapshotFileError;
 use crate::kernel::fs::{Tree, archive, entries};
 use crate::kernel::{ClusterImage, ClusterRecord, PageStore};
 
-const MAGIC: [u8; 8] = *b"pgoximg1";
+const MAGIC: [u8; 8] = *b"pgoximg2";
 const HEADER: usize = 8192;
 /// Archives are used where they lie, and their pages have this size.
 const ALIGNMENT: usize = 8192;
@@ -49,19 +50,16 @@ struct Record {
     access: Access,
 }
 
-/// The bytes of an image file: mapped or in memory.
-type Bytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
-
-/// A part of them.
+/// A part of an image file.
 struct Part {
-    bytes: Bytes,
+    bytes: Arc<Unpacked>,
     range: Range<usize>,
 }
 
 impl AsRef<[u8]> for Part {
     fn as_ref(&self) -> &[u8] {
         // Compared with the length when the part was made.
-        &(*self.bytes).as_ref()[self.range.clone()]
+        &self.bytes[self.range.clone()]
     }
 }
 
@@ -93,13 +91,13 @@ impl Body {
         Ok(self.at)
     }
 
-    /// Writes an archive, and returns it and where it is.
-    fn tree(&mut self, tree: &Tree) -> io::Result<(Vec<u8>, Range<usize>)> {
+    /// Writes an archive, and returns where it is.
+    fn tree(&mut self, tree: &Tree) -> io::Result<Range<usize>> {
         let entries = entries(tree).map_err(io::Error::from)?;
         let bytes = archive::write(entries).map_err(io::Error::other)?;
         let start = self.align()?;
         self.write_all(&bytes)?;
-        Ok((bytes, start..self.at))
+        Ok(start..self.at)
     }
 }
 
@@ -131,12 +129,8 @@ impl Image {
             trees.push(body.tree(tree)?);
         }
         let pages_at = body.align()?;
-        let mut pages = PageStore::new(&mut body, pages_at);
-        for (bytes, range) in &trees {
-            pages.add(bytes, range.start);
-        }
-        let processes = self.processes.write(&mut pages)?;
-        let mut trees = trees.into_iter().map(|(_, range)| range);
+        let processes = self.processes.write(&mut PageStore::new(&mut body, pages_at))?;
+        let mut trees = trees.into_iter();
         let mut tree = || trees.next();
         let record = Record {
             processes,
@@ -164,15 +158,15 @@ impl Image {
         file.sync_all()
     }
 
-    /// The image in the bytes of a file, if this build has written it. `verified` if it is known already that
-    /// the bytes are those that were written.
+    /// The image in a file, if this build has written it. `verified` if it is known already that its bytes are
+    /// those that were written.
     pub(crate) fn load(
-        bytes: Bytes,
+        bytes: Unpacked,
         identity: &[u8; 32],
         verified: bool,
     ) -> Result<Image, Unusable> {
-        let all = (*bytes).as_ref();
-        let (header, body) = all.split_at_checked(HEADER).ok_or(Unusable::NotAnImage)?;
+        let bytes = Arc::new(bytes);
+        let (header, body) = bytes.split_at_checked(HEADER).ok_or(Unusable::NotAnImage)?;
         let field = |at: usize, len: usize| &header[at..at + len];
         let number = |at: usize| {
             let bytes = field(at, 8).try_into().expect("eight bytes");
@@ -184,18 +178,25 @@ impl Image {
         if field(48, 32) != identity {
             return Err(Unusable::OtherBuild);
         }
-        let complete = number(40) == body.len();
-        if !complete || !verified && blake3::hash(body).as_bytes() != field(8, 32) {
+        if number(40) != body.len() {
             return Err(Unusable::Damaged);
         }
-        let record = all.get(number(80)..).ok_or(Unusable::Damaged)?;
+        if !verified {
+            let range = HEADER as u64..bytes.len() as u64;
+            let hash = assets::hash_file(bytes.file(), range).map_err(Unusable::Io)?;
+            if hash.as_bytes() != field(8, 32) {
+                return Err(Unusable::Damaged);
+            }
+        }
+        let record = bytes.get(number(80)..).ok_or(Unusable::Damaged)?;
         let record: Record = postcard::from_bytes(record).map_err(|_| Unusable::Damaged)?;
         let tree = |range: Range<usize>| {
-            all.get(range.clone()).ok_or(Unusable::Damaged)?;
+            bytes.get(range.clone()).ok_or(Unusable::Damaged)?;
             let part = Part { bytes: bytes.clone(), range };
             Tree::from_archive(part).map(Arc::new).map_err(|_| Unusable::Damaged)
         };
-        let processes = ClusterImage::read(record.processes, all).map_err(Unusable::Io)?;
+        let processes = ClusterImage::read(record.processes, bytes.file(), bytes.len())
+            .map_err(Unusable::Io)?;
         Ok(Image {
             processes: Arc::new(processes),
             files: MemoryFiles {

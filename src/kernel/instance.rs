@@ -7,8 +7,9 @@
 //!
 //! Some more are made ahead of time by a thread in the background, for bursts: see [`Instances::keep_ready`].
 
+use std::fs::File;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -16,6 +17,7 @@ use wasmer::sys::NativeEngineExt;
 use wasmer::{AsStoreMut, Engine, FunctionEnv, Instance, Module, RuntimeError, Store, Value};
 
 use super::calls;
+use super::image::Base;
 use super::memory::{ProcessTunables, Region, Seat};
 use super::process::Context;
 
@@ -114,10 +116,17 @@ impl ProcessInstance {
     }
 }
 
+/// Gives the file with what the memory of a process begins with that is not a copy of another.
+pub(crate) type OpenMemory = Box<dyn Fn() -> io::Result<Arc<File>> + Send + Sync>;
+
 /// All instances of a main module that no process uses.
 pub(crate) struct Instances {
     engine: Engine,
     module: Module,
+    /// None if the module has its data itself.
+    open_memory: Option<OpenMemory>,
+    /// What that gave.
+    memory: OnceLock<Arc<Base>>,
     /// The module's global that must not be inherited, see [`Instances::restore_globals`].
     exception_global: Option<usize>,
     state: Mutex<State>,
@@ -140,14 +149,25 @@ impl fmt::Debug for Instances {
 }
 
 impl Instances {
-    pub(crate) fn new(engine: Engine, module: Module) -> Arc<Instances> {
+    pub(crate) fn new(
+        engine: Engine,
+        module: Module,
+        open_memory: Option<OpenMemory>,
+    ) -> Arc<Instances> {
         // Globals of a store are numbered in the order of the module's own: it imports none.
         let exception_global = match module.info().exports.get("pgl_longjmp_exception") {
             Some(wasmer::ExportIndex::Global(index)) => Some(index.as_u32() as usize),
             _ => None,
         };
-        let (state, wanted) = (Mutex::default(), Condvar::new());
-        Arc::new(Instances { engine, module, exception_global, state, wanted })
+        Arc::new(Instances {
+            engine,
+            module,
+            open_memory,
+            memory: OnceLock::new(),
+            exception_global,
+            state: Mutex::default(),
+            wanted: Condvar::new(),
+        })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -165,9 +185,23 @@ impl Instances {
     /// An instance for a process whose memory is to be what the module says.
     pub(super) fn fresh(&self, context: Context) -> io::Result<ProcessInstance> {
         let region = context.region.clone();
-        let mut instance = ProcessInstance::new(&self.engine, &self.module, region, false)?;
+        let mut instance = ProcessInstance::new(&self.engine, &self.module, region.clone(), false)?;
+        if let Some(memory) = self.memory()? {
+            // SAFETY: the guest has not started.
+            unsafe { memory.map_into(&region, &(0..region.len()))? };
+            context.process.set_base(memory);
+        }
         instance.occupy(context);
         Ok(instance)
+    }
+
+    fn memory(&self) -> io::Result<Option<Arc<Base>>> {
+        let Some(open) = &self.open_memory else { return Ok(None) };
+        if let Some(memory) = self.memory.get() {
+            return Ok(Some(memory.clone()));
+        }
+        let memory = Arc::new(Base::of_file(open()?)?);
+        Ok(Some(self.memory.get_or_init(|| memory).clone()))
     }
 
     /// An instance for a process that has its memory, with the globals that belong to it.

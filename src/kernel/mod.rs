@@ -39,7 +39,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 pub(crate) use self::image::{PageStore, Use};
-pub(crate) use self::instance::Instances;
+pub(crate) use self::instance::{Instances, OpenMemory};
 pub(crate) use self::listener::{HostListener, ListenerId};
 pub(crate) use self::park::{CaptureError, ClusterImage, ClusterRecord, CopyFacts};
 

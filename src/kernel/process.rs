@@ -141,6 +141,11 @@ impl Process {
         })
     }
 
+    /// What its memory is mapped from.
+    pub(super) fn set_base(&self, base: Arc<Base>) {
+        *lock(&self.base) = Some(base);
+    }
+
     /// A process of an image.
     pub(super) fn new_copy(pid: i32, parent: i32) -> io::Result<Process> {
         Ok(Process { is_fresh_copy: AtomicBool::new(true), ..Process::new(pid, parent)? })

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 /// A file of `len` zero bytes that has no name and takes no room until it is written.
@@ -55,13 +55,13 @@ fn open(name: &str) -> io::Result<OwnedFd> {
 
 /// Copies what is not a hole of a range of a file to another that is empty, where it begins at `place`.
 pub(crate) fn copy_range(
-    from: &OwnedFd,
-    to: &OwnedFd,
+    from: &impl AsFd,
+    to: &impl AsFd,
     range: Range<usize>,
     place: usize,
 ) -> io::Result<()> {
-    let target = File::from(to.try_clone()?);
-    each_part(from, range.clone(), &mut |offset, bytes| {
+    let target = File::from(to.as_fd().try_clone_to_owned()?);
+    each_part(from.as_fd(), range.clone(), &mut |offset, bytes| {
         target.write_all_at(bytes, (offset - range.start + place) as u64)
     })
 }
@@ -69,12 +69,12 @@ pub(crate) fn copy_range(
 /// Calls `each` with the blocks of a range of a file that are not in a hole, in their order. The range
 /// begins and ends with blocks, and so do the file's holes.
 pub(crate) fn each_block(
-    file: &OwnedFd,
+    file: &impl AsFd,
     range: Range<usize>,
     block: usize,
     mut each: impl FnMut(usize, &[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
-    each_part(file, range, &mut |offset, bytes| {
+    each_part(file.as_fd(), range, &mut |offset, bytes| {
         let mut offsets = (offset..).step_by(block);
         bytes
             .chunks_exact(block)
@@ -84,11 +84,11 @@ pub(crate) fn each_block(
 
 /// Calls `each` with what is not a hole of a range of a file, in parts.
 fn each_part(
-    file: &OwnedFd,
+    file: BorrowedFd<'_>,
     range: Range<usize>,
     each: &mut dyn FnMut(usize, &[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
-    let source = File::from(file.try_clone()?);
+    let source = File::from(file.try_clone_to_owned()?);
     let mut buffer = vec![0u8; 256 << 10];
     let end = range.end as u64;
     let mut offset = range.start as u64;
@@ -107,7 +107,7 @@ fn each_part(
 
 /// The next part of a file, from `offset` on, that is not a hole.
 #[cfg(target_os = "linux")]
-fn next_data(file: &OwnedFd, offset: u64) -> io::Result<Option<Range<u64>>> {
+fn next_data(file: BorrowedFd<'_>, offset: u64) -> io::Result<Option<Range<u64>>> {
     let seek = |offset: u64, whence| {
         // SAFETY: no pointers.
         let at = unsafe { libc::lseek(file.as_raw_fd(), offset as libc::off_t, whence) };
@@ -122,7 +122,7 @@ fn next_data(file: &OwnedFd, offset: u64) -> io::Result<Option<Range<u64>>> {
 
 /// Without a way to ask, everything is data.
 #[cfg(not(target_os = "linux"))]
-fn next_data(file: &OwnedFd, offset: u64) -> io::Result<Option<Range<u64>>> {
+fn next_data(file: BorrowedFd<'_>, offset: u64) -> io::Result<Option<Range<u64>>> {
     let len = File::from(file.try_clone()?).metadata()?.len();
     Ok((offset < len).then_some(offset..len))
 }

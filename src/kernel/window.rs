@@ -87,7 +87,7 @@ impl Window {
         let range = self.range();
         let shared = shared_file::create("pglite-window", self.len)?;
         if let Some(base) = base {
-            base.copy_to(&shared, &range)?;
+            base.copy_to(&shared, &range, 0)?;
         }
         let file = File::from(shared.try_clone()?);
         for offset in written_pages(region, &range)? {

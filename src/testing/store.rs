@@ -55,7 +55,7 @@ struct Format<T> {
 const SNAPSHOT: Format<Snapshot> =
     Format { save: |snapshot, path| snapshot.write(path), load: |path| Snapshot::load(path) };
 
-/// What all templates together may take of the disk. Each takes some 20 MB and its rows.
+/// What all templates together may take of the disk. Each takes some 30 MB and its rows.
 const LARGEST: u64 = 1 << 30;
 
 /// The files of one template.

@@ -1,4 +1,5 @@
-//! `xtask-run ARTIFACT PROGRAM ARGS…`: runs a compiled guest module as a program of the host.
+//! `xtask-run ARTIFACT MEMORY PROGRAM ARGS…`: runs a compiled guest module, whose memory begins with the contents of a
+//! file, as a program of the host.
 //!
 //! The guest sees the host's files from `/` down and has the host's standard streams. Native `initdb`
 //! drives the guest's `postgres` through it when the template database is made. It includes the
@@ -8,7 +9,8 @@
 #[path = "../../src/kernel/mod.rs"]
 mod kernel;
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,11 +26,14 @@ const FAILED: u8 = 125;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let (Some(artifact), Some(program)) = (arguments.next(), arguments.next()) else {
-        eprintln!("usage: xtask-run ARTIFACT PROGRAM ARGS...");
+    let (Some(artifact), Some(memory), Some(program)) =
+        (arguments.next(), arguments.next(), arguments.next())
+    else {
+        eprintln!("usage: xtask-run ARTIFACT MEMORY PROGRAM ARGS...");
         return ExitCode::from(FAILED);
     };
-    match run(Path::new(&artifact), [program].into_iter().chain(arguments).collect()) {
+    let arguments = [program].into_iter().chain(arguments).collect();
+    match run(Path::new(&artifact), PathBuf::from(memory), arguments) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("xtask-run: {error}");
@@ -37,7 +42,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(artifact: &Path, arguments: Vec<String>) -> Result<u8, Box<dyn std::error::Error>> {
+fn run(
+    artifact: &Path,
+    memory: PathBuf,
+    arguments: Vec<String>,
+) -> Result<u8, Box<dyn std::error::Error>> {
     let engine: Engine =
         EngineBuilder::headless().set_features(Some(kernel::features::features())).engine().into();
     // SAFETY: the artifact is the one that the build has just made.
@@ -47,7 +56,8 @@ fn run(artifact: &Path, arguments: Vec<String>) -> Result<u8, Box<dyn std::error
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     let library = Library::default();
-    let instances = Instances::new(engine, module);
+    let memory = move || Ok(Arc::new(File::open(&memory)?));
+    let instances = Instances::new(engine, module, Some(Box::new(memory)));
     let code = Code { instances: &instances, library: &library };
     let kernel = Kernel::new(code, Arc::new(HostDir::open(Path::new("/"))?), environment);
     let process = kernel.start(arguments, Stdio::Inherit)?;

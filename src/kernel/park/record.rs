@@ -1,5 +1,6 @@
 //! An image of a cluster in a file: what is in a few words, and where the pages of its memories are.
 
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -48,11 +49,11 @@ impl ProcessImage {
         })
     }
 
-    fn read(record: ProcessRecord, file: &[u8]) -> io::Result<ProcessImage> {
+    fn read(record: ProcessRecord, file: &Arc<File>, len: usize) -> io::Result<ProcessImage> {
         Ok(ProcessImage {
             pid: record.pid,
             parent: record.parent,
-            memory: MemoryImage::read(&record.memory, file)?,
+            memory: MemoryImage::read(record.memory, file, len)?,
             globals: record.globals,
             len: record.len,
             descriptors: record.descriptors,
@@ -75,21 +76,25 @@ impl ClusterImage {
         })
     }
 
-    /// The image that [`write`](ClusterImage::write) has written to a file with these bytes, and returned `record` of.
-    pub(crate) fn read(record: ClusterRecord, file: &[u8]) -> io::Result<ClusterImage> {
+    /// The image that [`write`](ClusterImage::write) has written to a file of `len` bytes, and returned `record` of.
+    pub(crate) fn read(
+        record: ClusterRecord,
+        file: &Arc<File>,
+        len: usize,
+    ) -> io::Result<ClusterImage> {
         let now = Instant::now();
         Ok(ClusterImage {
             // On a host that was started just now its clock goes back; nothing of PostgreSQL minds.
             started: now.checked_sub(record.elapsed).unwrap_or(now),
             last_pid: record.last_pid,
             window: record.window,
-            window_memory: MemoryImage::read(&record.window_memory, file)?,
-            postmaster: Arc::new(ProcessImage::read(record.postmaster, file)?),
-            session: ProcessImage::read(record.session, file)?,
+            window_memory: MemoryImage::read(record.window_memory, file, len)?,
+            postmaster: Arc::new(ProcessImage::read(record.postmaster, file, len)?),
+            session: ProcessImage::read(record.session, file, len)?,
             others: record
                 .others
                 .into_iter()
-                .map(|other| ProcessImage::read(other, file).map(Arc::new))
+                .map(|other| ProcessImage::read(other, file, len).map(Arc::new))
                 .collect::<io::Result<_>>()?,
         })
     }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Build, Compiler, Key, hash};
+use super::{Build, Compiler, Key, data, hash};
 use crate::process::{Log, ensure_host_packages};
 
 /// What LLVM's Rust bindings link against, with a file of each.
@@ -19,9 +19,13 @@ const HOST_PACKAGES: &[(&str, &str)] = &[
 ];
 
 const OBJCOPY: &str = "/usr/lib/llvm-22/bin/llvm-objcopy";
+/// A third of the file is DWARF that nothing reads: what is loaded are the segments and Wasmer's own sections. Profilers
+/// find names among the dynamic symbols.
+const STRIP: &[&str] = &["--strip-all", "--wildcard", "--keep-section=.w.*"];
 
 pub(crate) fn key(build: &Build) -> Result<Key> {
-    key_of(build, &build.paths.out("postgres.wasm"))
+    key_of(build, &build.paths.out("postgres.wasm"))?
+        .file("split", &build.paths.repo("xtask/src/assets/data.rs"))
 }
 
 /// Of a step that compiles this module.
@@ -37,7 +41,7 @@ pub(crate) fn key_of(build: &Build, wasm: &Path) -> Result<Key> {
 pub(crate) fn tool_key(build: &Build) -> Result<Key> {
     Key::new("aot")
         .text("compiler", build.compiler.name())
-        .text("strip", OBJCOPY)
+        .text("strip", &STRIP.join(" "))
         .dir("source", &build.paths.repo("xtask-aot/src"))?
         .file("lock", &build.paths.repo("xtask-aot/Cargo.lock"))?
         .file("features", &build.paths.repo("src/kernel/features.rs"))
@@ -55,8 +59,17 @@ pub(crate) fn artifact_of(build: &Build, name: &str) -> PathBuf {
     }
 }
 
+/// Where the data of PostgreSQL's module go: what the memory of a process begins with.
+pub(crate) fn memory(build: &Build) -> PathBuf {
+    build.paths.out("memory.img")
+}
+
 pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
-    make(build, log, &build.paths.out("postgres.wasm"), &artifact(build))
+    let (code, memory) = data::split(&hash::read(&build.paths.out("postgres.wasm"))?)?;
+    hash::write_file(&self::memory(build), &memory)?;
+    let module = build.paths.work("aot/postgres.wasm");
+    hash::write_file(&module, &code)?;
+    make(build, log, &module, &artifact(build))
 }
 
 /// An artifact in its place.
@@ -97,7 +110,5 @@ pub(crate) fn compile(build: &Build, log: &mut Log, wasm: &Path, artifact: &Path
             .arg(wasm)
             .arg(artifact),
     )?;
-    // A third of the file is DWARF that nothing reads: what is loaded are the segments and Wasmer's own sections.
-    // Symbols stay, for profilers.
-    log.run(Command::new(OBJCOPY).arg("--strip-debug").arg(artifact))
+    log.run(Command::new(OBJCOPY).args(STRIP).arg(artifact))
 }

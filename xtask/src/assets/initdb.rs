@@ -59,7 +59,7 @@ while [ "$n" -gt 0 ]; do
     n=$((n - 1))
 done
 here=${0%/*}
-exec "$here/xtask-run" "$here/postgres.elf" "$0" "$@"
+exec "$here/xtask-run" "$here/postgres.elf" "$here/memory.img" "$0" "$@"
 "#;
 
 pub(crate) fn key(build: &Build) -> Result<Key> {
@@ -125,6 +125,7 @@ fn install(build: &Build, prefix: &Path, log: &mut Log) -> Result<()> {
     program(&build.paths.native().join("bin/initdb"), &bin.join("initdb"))?;
     program(&runner(build, log)?, &bin.join("xtask-run"))?;
     hash::copy(&super::aot::artifact(build), &bin.join("postgres.elf"))?;
+    hash::copy(&super::aot::memory(build), &bin.join("memory.img"))?;
     hash::write_file(&bin.join("postgres"), WRAPPER.as_bytes())?;
     executable(&bin.join("postgres"))
 }

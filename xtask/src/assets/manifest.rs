@@ -37,6 +37,7 @@ const INPUTS: &[&str] = &[
     "xtask/src/assets/chroot.rs",
     "xtask/src/assets/compile.rs",
     "xtask/src/assets/configure.rs",
+    "xtask/src/assets/data.rs",
     "xtask/src/assets/extensions",
     "xtask/src/assets/flags.rs",
     "xtask/src/assets/initdb.rs",

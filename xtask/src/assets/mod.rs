@@ -10,6 +10,7 @@ mod apt;
 mod chroot;
 mod compile;
 mod configure;
+mod data;
 mod extensions;
 mod flags;
 mod hash;

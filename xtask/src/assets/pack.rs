@@ -56,6 +56,10 @@ pub(crate) fn key(build: &Build) -> Result<Key> {
     if artifact.exists() {
         key = key.file("artifact", &artifact)?;
     }
+    let memory = aot::memory(build);
+    if memory.exists() {
+        key = key.file("memory", &memory)?;
+    }
     let artifact = tools::artifact(build);
     if artifact.exists() {
         key = key.file("tools", &artifact)?;
@@ -99,6 +103,14 @@ pub(crate) fn run(build: &Build, log: &mut Log) -> Result<()> {
             &runtime,
         )?,
         store(build, log, ASSETS, "template.img", "A freshly made data directory", &template)?,
+        store(
+            build,
+            log,
+            ASSETS,
+            "memory.img",
+            "What the memory of a process begins with that is not a copy of another",
+            &hash::read(&aot::memory(build))?,
+        )?,
         store(
             build,
             log,

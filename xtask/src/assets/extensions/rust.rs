@@ -20,7 +20,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 /// optimisation, which the crate's release profile has, generates their code anew.
 const FLAGS: &str = "-C relocation-model=pic -C target-feature=+simd128,+bulk-memory,+atomics";
 
-/// Of a source package, what decides the library.
+/// The crates, whose files decide what the library is.
 const SOURCE: [(&str, &str); 2] = [("ruvector-core", CORE), ("ruvector-side-module", CRATE)];
 
 pub(crate) fn key(build: &Build) -> Result<Key> {
