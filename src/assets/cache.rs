@@ -294,7 +294,8 @@ fn corrupt(asset: &Asset, reason: String) -> AssetsError {
 
 /// Compares what is in a file.
 pub(super) fn has_hash(asset: &Asset, file: &File) -> io::Result<bool> {
-    Ok(hash_file(file, 0..asset.len)?.to_hex().as_str() == asset.hash)
+    let is_complete = file.metadata()?.len() == asset.len;
+    Ok(is_complete && hash_file(file, 0..asset.len)?.to_hex().as_str() == asset.hash)
 }
 
 /// Opens a cached file, if it is there and has the right contents.

@@ -194,7 +194,11 @@ mod tests {
 
     fn unpacked(assets: &[Asset]) -> Vec<Result<Vec<u8>, Failure>> {
         let targets = assets.iter().map(|asset| (*asset, tempfile::tempfile().unwrap())).collect();
-        let contents = |(_, map): (File, Mmap)| map.to_vec();
+        let contents = |file: File| {
+            let mut contents = vec![0; file.metadata().unwrap().len() as usize];
+            file.read_exact_at(&mut contents, 0).unwrap();
+            contents
+        };
         unpack(targets).into_iter().map(|result| result.map(contents)).collect()
     }
 

@@ -83,6 +83,8 @@ const PAGEMAP_SCAN: u64 =
 const PAGE_IS_FILE: u64 = 1 << 2;
 const PAGE_IS_PRESENT: u64 = 1 << 3;
 const PAGE_IS_SWAPPED: u64 = 1 << 4;
+/// The page of zeros, which is there for who has only read.
+const PAGE_IS_PFNZERO: u64 = 1 << 5;
 
 fn scan(file: &File, addresses: Range<usize>) -> io::Result<Vec<usize>> {
     let mut regions = [ScanRegion::default(); 256];
@@ -95,9 +97,9 @@ fn scan(file: &File, addresses: Range<usize>) -> io::Result<Vec<usize>> {
             end: addresses.end as u64,
             vec: regions.as_mut_ptr() as u64,
             vec_len: regions.len() as u64,
-            // Present or swapped, and not a file's.
-            category_inverted: PAGE_IS_FILE,
-            category_mask: PAGE_IS_FILE,
+            // Present or swapped, and neither a file's nor only read.
+            category_inverted: PAGE_IS_FILE | PAGE_IS_PFNZERO,
+            category_mask: PAGE_IS_FILE | PAGE_IS_PFNZERO,
             category_anyof_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
             return_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
             ..ScanArguments::default()
