@@ -33,6 +33,7 @@ static relopt_kind ruhnsw_options_kind;
 
 static relopt_enum_elt_def quantizer_options[] = {
 	{"none", HNSW_EXACT},
+	{"f16", HNSW_F16},
 	{"sq8", HNSW_SQ8},
 	{NULL}
 };
@@ -63,7 +64,7 @@ hnsw_init(void)
 	options_kind = AddOptions();
 	ruhnsw_options_kind = AddOptions();
 	add_enum_reloption(ruhnsw_options_kind, "quantizer", "What is kept of a vector", quantizer_options, HNSW_SQ8,
-					   "Valid values are \"none\" and \"sq8\".", AccessExclusiveLock);
+					   "Valid values are \"none\", \"f16\" and \"sq8\".", AccessExclusiveLock);
 
 	/* Descriptions are those of pgvector, which tools show. */
 	DefineCustomIntVariable("hnsw.ef_search", "Sets the size of the dynamic candidate list for search",
@@ -84,6 +85,7 @@ hnsw_init(void)
 	DefineCustomRealVariable("ruvector.oversample",
 							 "How many times as many rows a search of quantised vectors compares; 0: by the quantiser.",
 							 NULL, &ruvector_oversample, 0, 0, 100, PGC_USERSET, 0, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("ruvector");
 }
 
 static char *
@@ -215,6 +217,15 @@ HnswGetQuantizer(Relation index)
 	if (!IsRuhnsw(index))
 		return HNSW_EXACT;
 	return options != NULL ? options->quantizer : HNSW_SQ8;
+}
+
+const char *
+HnswQuantizerName(HnswQuantizer quantizer)
+{
+	for (int i = 0; quantizer_options[i].string_val != NULL; i++)
+		if (quantizer_options[i].symbol_val == quantizer)
+			return quantizer_options[i].string_val;
+	return NULL;
 }
 
 /*

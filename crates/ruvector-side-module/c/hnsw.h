@@ -61,18 +61,19 @@ typedef enum HnswMetric
 	HNSW_JACCARD = 4
 } HnswMetric;
 
-/* What is kept of a vector on pages: all of it, or one byte for each dimension. */
+/* What is kept of a vector on pages: all of it, or one or two bytes for each dimension. */
 typedef enum HnswQuantizer
 {
 	HNSW_EXACT = 0,
-	HNSW_SQ8 = 1
+	HNSW_SQ8 = 1,
+	HNSW_F16 = 2
 } HnswQuantizer;
 
 /* An element has to fit on a page, which StaticAssert sees to. */
 #define HNSW_SQ8_MOST_DIMENSIONS 8000
 /* Behind the bytes of a code for inner products: see src/hnsw/sq8.rs. */
 #define HNSW_SQ8_OFFSET_SIZE sizeof(float)
-/* A quantiser needs to be trained with so many rows. */
+/* A quantiser with centres needs to be trained with so many rows. */
 #define HNSW_FEW_ROWS 256
 
 typedef enum HnswIterativeScan
@@ -96,7 +97,7 @@ typedef struct HnswMeta
 	uint8		entry_level;
 	uint32		parameter_pages;
 	uint64		entry;			/* where searches begin, or 0 */
-	/* Only if there are codes, here and behind. 0: not known before the first row. */
+	/* Only if codes have centres, here and behind. 0: not known before the first row. */
 	float		step;
 	uint32		checksum;		/* of the step and the centres */
 } HnswMeta;
@@ -182,11 +183,13 @@ typedef struct HnswInfo
 	int			highest_level;
 	uint32		parameter_pages;
 	BlockNumber first_block;	/* of elements */
-	const float *center;		/* if there are codes */
+	const float *center;		/* if codes have them */
 } HnswInfo;
 
 #define HnswIsQuantized(info) ((info)->settings.quantizer != HNSW_EXACT)
-#define HnswIsUntrained(info) (HnswIsQuantized(info) && (info)->settings.step == 0)
+/* Codes of half precision numbers need neither centres nor a step. */
+#define HnswHasCenters(info) ((info)->settings.quantizer == HNSW_SQ8)
+#define HnswIsUntrained(info) (HnswHasCenters(info) && (info)->settings.step == 0)
 
 /* An open index, as Rust hands it on. */
 typedef struct HnswAccess
@@ -267,6 +270,7 @@ extern void hnsw_init(void);
 extern bool HnswIsOurs(Relation index);
 extern const char *HnswMethodName(Relation index);
 extern HnswQuantizer HnswGetQuantizer(Relation index);
+extern const char *HnswQuantizerName(HnswQuantizer quantizer);
 extern int	HnswSearchWidth(Relation index, const HnswInfo *info);
 
 /* hnsw_info.c */

@@ -260,7 +260,7 @@ hnswbuild(Relation heap, Relation index, IndexInfo *index_info)
 
 	HnswDescribe(index, &state.info, HnswGetQuantizer(index));
 	CheckOptions(&state.info);
-	if (HnswIsQuantized(&state.info))
+	if (HnswHasCenters(&state.info))
 		HnswTrain(heap, index, index_info, &state.info);
 	state.access.index = index;
 	state.access.info = &state.info;
@@ -289,7 +289,7 @@ hnswbuildempty(Relation index)
 
 	HnswDescribe(index, &state.info, HnswGetQuantizer(index));
 	CheckOptions(&state.info);
-	if (HnswIsQuantized(&state.info))
+	if (HnswHasCenters(&state.info))
 		HnswTrainEmpty(index, &state.info);
 	state.access.index = index;
 	WriteIndex(&state, INIT_FORKNUM);

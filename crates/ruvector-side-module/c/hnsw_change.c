@@ -38,7 +38,7 @@ HnswInitMeta(Page page, const HnswInfo *info)
 	meta->kind = info->settings.kind;
 	meta->metric = info->settings.metric;
 	meta->quantizer = info->settings.quantizer;
-	if (HnswIsQuantized(info))
+	if (HnswHasCenters(info))
 	{
 		meta->parameter_pages = info->parameter_pages;
 		meta->step = info->settings.step;

@@ -312,7 +312,7 @@ ruvector_index_stats(PG_FUNCTION_ARGS)
 	ReadIndex(&state);
 	values[0] = Int32GetDatum(info->dimensions);
 	values[1] = CStringGetTextDatum(info->normalize ? "cosine" : metrics[info->settings.metric]);
-	values[2] = CStringGetTextDatum(HnswIsQuantized(info) ? "sq8" : "none");
+	values[2] = CStringGetTextDatum(HnswQuantizerName(info->settings.quantizer));
 	values[3] = Int64GetDatum(state.figures.elements - state.figures.dead);
 	values[4] = Int64GetDatum(state.figures.dead);
 	values[5] = Int64GetDatum(state.figures.unreachable);

@@ -36,6 +36,9 @@ HnswMostDimensions(uint32 kind, HnswQuantizer quantizer)
 {
 	if (quantizer == HNSW_SQ8)
 		return HNSW_SQ8_MOST_DIMENSIONS;
+	/* As many as of half precision vectors. */
+	if (quantizer == HNSW_F16)
+		kind = KIND_HALFVEC;
 	switch (kind)
 	{
 		case KIND_VECTOR:
@@ -126,16 +129,24 @@ HnswDescribe(Relation index, HnswInfo *info, HnswQuantizer quantizer)
 		default:
 			info->code_length = 0;
 	}
+	/* These are codes of themselves. */
+	if (quantizer == HNSW_F16 && info->settings.kind == KIND_HALFVEC)
+		quantizer = HNSW_EXACT;
 	info->settings.quantizer = quantizer;
-	if (quantizer == HNSW_SQ8)
+	if (quantizer != HNSW_EXACT)
 	{
-		StaticAssertStmt(HnswItemRoom(HnswElementSize(HNSW_SQ8_MOST_DIMENSIONS + HNSW_SQ8_OFFSET_SIZE)) <=
-						 HNSW_PAGE_ROOM, "an element of a ruhnsw index does not fit on a page");
 		if (info->settings.kind != KIND_VECTOR && info->settings.kind != KIND_HALFVEC)
 			Unsupported(index);
 		/* Of vectors of length one the distance gives the same order, and needs no offsets. */
 		if (info->normalize)
 			info->settings.metric = HNSW_L2;
+	}
+	if (quantizer == HNSW_F16)
+		info->code_length = sizeof(uint16) * dimensions;
+	if (quantizer == HNSW_SQ8)
+	{
+		StaticAssertStmt(HnswItemRoom(HnswElementSize(HNSW_SQ8_MOST_DIMENSIONS + HNSW_SQ8_OFFSET_SIZE)) <=
+						 HNSW_PAGE_ROOM, "an element of a ruhnsw index does not fit on a page");
 		info->code_length = dimensions +
 			(info->settings.metric == HNSW_INNER_PRODUCT ? HNSW_SQ8_OFFSET_SIZE : 0);
 		info->parameter_pages = (sizeof(float) * dimensions + HNSW_PAGE_ROOM - 1) / HNSW_PAGE_ROOM;
@@ -187,7 +198,7 @@ HnswGetInfo(Relation index)
 	meta = *HnswPageMeta(page);
 	UnlockReleaseBuffer(buffer);
 	if (meta.magic != HNSW_MAGIC || meta.layout != HNSW_LAYOUT ||
-		(meta.quantizer != HNSW_EXACT && meta.quantizer != HNSW_SQ8) || meta.m < 2 || meta.m > HNSW_MAX_M)
+		meta.quantizer > HNSW_F16 || meta.m < 2 || meta.m > HNSW_MAX_M)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("%s index is not valid", HnswMethodName(index))));
@@ -203,7 +214,7 @@ HnswGetInfo(Relation index)
 				 errmsg("index \"%s\" is not of the vectors that its definition says",
 						RelationGetRelationName(index)),
 				 errhint("Please REINDEX it.")));
-	if (HnswIsQuantized(&info))
+	if (HnswHasCenters(&info))
 	{
 		float	   *center;
 

@@ -39,14 +39,19 @@ pub struct Bytes {
 }
 
 impl Bytes {
-    fn from_vec(mut bytes: Vec<u8>) -> Self {
+    fn from_vec(bytes: Vec<u8>) -> Self {
+        Self::from_vector(bytes)
+    }
+
+    /// The memory of numbers, which `palloc` has given whatever their alignment is.
+    fn from_vector<T: Copy>(mut elements: Vec<T>) -> Self {
         // An empty one has no memory of its own: a null pointer says so.
-        if bytes.capacity() == 0 {
+        if elements.capacity() == 0 {
             return Self { data: core::ptr::null_mut(), length: 0 };
         }
-        let length = bytes.len();
-        let data = bytes.as_mut_ptr();
-        core::mem::forget(bytes);
+        let length = size_of_val(elements.as_slice());
+        let data = elements.as_mut_ptr().cast();
+        core::mem::forget(elements);
         Self { data, length }
     }
 }

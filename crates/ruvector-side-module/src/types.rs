@@ -6,7 +6,7 @@ use ruvector_core::distance::{self as d, Vector};
 use ruvector_core::{BitRef, Error, F16, Result, VectorKind, binary, ops, text};
 
 use crate::view::{
-    Value, View, halfvec_datum, kind, mixed, modifier, same_kind, slice, sparsevec_datum,
+    Value, View, dense, halfvec_datum, kind, mixed, modifier, same_kind, slice, sparsevec_datum,
     vector_datum,
 };
 use crate::{Bytes, Failure, report};
@@ -37,15 +37,16 @@ pub unsafe extern "C" fn ruvector_parse(
     unsafe {
         let (text, typmod) = (slice(data, length), modifier(typmod));
         let datum = match kind(to) {
-            VectorKind::Vector => text::parse_vector(text, typmod).and_then(|v| vector_datum(&v)),
-            VectorKind::HalfVec => {
-                text::parse_halfvec(text, typmod).and_then(|v| halfvec_datum(&v))
-            }
-            VectorKind::SparseVec => {
-                text::parse_sparsevec(text, typmod).and_then(|v| sparsevec_datum(&v))
-            }
+            // Elements are put where they belong in the datum at once.
+            VectorKind::Vector => dense(typmod, |datum| text::append_vector(text, typmod, datum))
+                .map(Bytes::from_vector),
+            VectorKind::HalfVec => dense(typmod, |datum| text::append_halfvec(text, typmod, datum))
+                .map(Bytes::from_vector),
+            VectorKind::SparseVec => text::parse_sparsevec(text, typmod)
+                .and_then(|v| sparsevec_datum(&v))
+                .map(Bytes::from_vec),
         };
-        give(datum, out, failure)
+        report(datum.map(|datum| *out = datum), failure)
     }
 }
 

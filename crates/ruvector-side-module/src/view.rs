@@ -73,10 +73,52 @@ impl View {
 /// Room for the length of a datum, which C fills in.
 const HEADER: usize = 4;
 
+/// Bytes before the elements of a dense vector: the length, the number of dimensions, and two that are zero.
+const DENSE_HEADER: usize = HEADER + 4;
+
 fn start(size: usize) -> Result<Vec<u8>> {
     let mut datum = Vec::new();
     datum.try_reserve_exact(HEADER + size)?;
     datum.extend([0; HEADER]);
+    Ok(datum)
+}
+
+/// An element of a dense vector, in whose place there can be any bytes.
+pub(crate) trait DenseElement: Copy {
+    const ZERO: Self;
+    /// The number of dimensions, in as many elements as four bytes have.
+    fn dimensions(number: u16) -> impl AsRef<[Self]>;
+}
+
+impl DenseElement for f32 {
+    const ZERO: Self = 0.0;
+    fn dimensions(number: u16) -> impl AsRef<[Self]> {
+        let [a, b] = number.to_ne_bytes();
+        [f32::from_bits(u32::from_ne_bytes([a, b, 0, 0]))]
+    }
+}
+
+impl DenseElement for F16 {
+    const ZERO: Self = F16::from_bits(0);
+    fn dimensions(number: u16) -> impl AsRef<[Self]> {
+        [F16::from_bits(number), F16::from_bits(0)]
+    }
+}
+
+/// The datum of a dense vector, as elements, of which `append` gives the last ones. They have been checked. If it is known
+/// how many dimensions there will be, memory is reserved once.
+pub(crate) fn dense<T: DenseElement>(
+    dimensions: Option<u32>,
+    append: impl FnOnce(&mut Vec<T>) -> Result<()>,
+) -> Result<Vec<T>> {
+    let header = DENSE_HEADER / size_of::<T>();
+    let mut datum = Vec::new();
+    datum.try_reserve_exact(header + dimensions.unwrap_or_default() as usize)?;
+    datum.resize(header, T::ZERO);
+    append(&mut datum)?;
+    let dimensions = T::dimensions((datum.len() - header) as u16);
+    let dimensions = dimensions.as_ref();
+    datum[header - dimensions.len()..header].copy_from_slice(dimensions);
     Ok(datum)
 }
 

@@ -11,6 +11,7 @@
 //! The graph itself is behind the traits [`Store`] and [`LinkStore`]: pages of a database with their locks, or memory, as
 //! [`crate::index::HnswIndex`] has it. All work may fail with the store's own error, and is left off as soon as it does.
 
+mod connect;
 pub mod graph;
 mod insert;
 mod scan;

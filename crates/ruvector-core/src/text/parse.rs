@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::decimal;
 use super::number::{Number, read_f32, read_i64};
 use super::skip_spaces;
 use crate::error::{Error, Result};
@@ -25,7 +26,25 @@ use crate::sparse::SparseVector;
 /// assert_eq!(parse_vector(b"[1,2,3]", Some(2)).unwrap_err().to_string(), "expected 2 dimensions, not 3");
 /// ```
 pub fn parse_vector(text: &[u8], dimensions: Option<u32>) -> Result<Vec<f32>> {
-    parse_dense(text, dimensions, VectorKind::Vector, |number, token| {
+    let mut elements = Vec::new();
+    append_vector(text, dimensions, &mut elements)?;
+    Ok(elements)
+}
+
+/// Reads a dense vector as [`parse_vector`] does, behind the elements that there are: so there can be room for what a caller
+/// has before them. After an error there may be some of the elements.
+///
+/// # Errors
+/// As [`parse_vector`].
+///
+/// ```
+/// let mut elements = vec![0.5];
+/// ruvector_core::text::append_vector(b"[1,2]", Some(2), &mut elements)?;
+/// assert_eq!(elements, [0.5, 1.0, 2.0]);
+/// # Ok::<(), ruvector_core::Error>(())
+/// ```
+pub fn append_vector(text: &[u8], dimensions: Option<u32>, elements: &mut Vec<f32>) -> Result<()> {
+    parse_dense(text, dimensions, VectorKind::Vector, elements, |number, token| {
         if number.out_of_range && number.value.is_infinite() {
             return Err(Error::out_of_range(VectorKind::Vector, token));
         }
@@ -45,7 +64,18 @@ pub fn parse_vector(text: &[u8], dimensions: Option<u32>) -> Result<Vec<f32>> {
 /// assert_eq!(parse_halfvec(b"[1.23456]", None), Ok(vec![F16::from_f32(1.234375)]));
 /// ```
 pub fn parse_halfvec(text: &[u8], dimensions: Option<u32>) -> Result<Vec<F16>> {
-    parse_dense(text, dimensions, VectorKind::HalfVec, |number, token| {
+    let mut elements = Vec::new();
+    append_halfvec(text, dimensions, &mut elements)?;
+    Ok(elements)
+}
+
+/// Reads a half precision vector as [`parse_halfvec`] does, behind the elements that there are. After an error there may be
+/// some of the elements.
+///
+/// # Errors
+/// As [`parse_halfvec`].
+pub fn append_halfvec(text: &[u8], dimensions: Option<u32>, elements: &mut Vec<F16>) -> Result<()> {
+    parse_dense(text, dimensions, VectorKind::HalfVec, elements, |number, token| {
         let half = F16::from_f32(number.value);
         let infinite = number.value.is_infinite();
         if (number.out_of_range && infinite) || (half.is_infinite() && !infinite) {
@@ -62,51 +92,60 @@ fn until_zero(text: &[u8]) -> &[u8] {
     &text[..length]
 }
 
+/// Reads the elements of a dense vector behind those that `elements` has.
 fn parse_dense<T>(
     text: &[u8],
     dimensions: Option<u32>,
     kind: VectorKind,
+    elements: &mut Vec<T>,
     element: impl Fn(&Number, &[u8]) -> Result<T>,
-) -> Result<Vec<T>> {
-    let text = until_zero(text);
-    let syntax = |detail| Error::syntax(kind, text, detail);
+) -> Result<()> {
+    // A zero byte is no part of anything below: reading stops there, as at the end.
+    let syntax = |detail| Error::syntax(kind, until_zero(text), detail);
     let Some((b'[', rest)) = skip_spaces(text).split_first() else {
         return Err(syntax(Some("Vector contents must start with \"[\".")));
     };
-    let mut rest = skip_spaces(rest);
+    let rest = skip_spaces(rest);
     if rest.first() == Some(&b']') {
         return Err(Error::NoDimensions { kind });
     }
-    let mut elements = Vec::new();
     // Numbers of embeddings have about ten characters; growth takes care of the rest.
     let expected = dimensions.map_or(text.len() / 8, |n| n as usize);
-    elements.try_reserve(expected.clamp(1, VECTOR_MAX_DIMENSIONS as usize))?;
+    elements.try_reserve_exact(expected.clamp(1, VECTOR_MAX_DIMENSIONS as usize))?;
+    let most = elements.len() + VECTOR_MAX_DIMENSIONS as usize;
+    let before = elements.len();
+    let mut at = text.len() - rest.len();
     loop {
-        if elements.len() == VECTOR_MAX_DIMENSIONS as usize {
+        if elements.len() == most {
             return Err(Error::TooManyDimensions { kind });
         }
-        rest = skip_spaces(rest);
-        let Some(number) = read_f32(rest) else { return Err(syntax(None)) };
-        let (token, after) = rest.split_at(number.length);
-        let value = element(&number, token)?;
         if elements.len() == elements.capacity() {
             elements.try_reserve(1)?;
         }
-        elements.push(value);
-        match skip_spaces(after).split_first() {
-            Some((b',', after)) => rest = after,
-            Some((b']', after)) => {
-                rest = after;
-                break;
-            }
+        // What is common in one way, and all else in another.
+        at += usize::from(text.get(at) == Some(&b' '));
+        let end = if let Some((value, end)) = decimal::read(text, at) {
+            let number = Number { value, length: end - at, out_of_range: false };
+            elements.push(element(&number, &text[at..end])?);
+            end
+        } else {
+            let rest = skip_spaces(&text[at..]);
+            let Some(number) = read_f32(rest) else { return Err(syntax(None)) };
+            let (token, after) = rest.split_at(number.length);
+            elements.push(element(&number, token)?);
+            text.len() - skip_spaces(after).len()
+        };
+        at = end + 1;
+        match text.get(end) {
+            Some(b',') => {}
+            Some(b']') => break,
             _ => return Err(syntax(None)),
         }
     }
-    if !skip_spaces(rest).is_empty() {
+    if !matches!(skip_spaces(&text[at..]), [] | [0, ..]) {
         return Err(syntax(Some("Junk after closing right brace.")));
     }
-    check_expected(dimensions, elements.len() as u32)?;
-    Ok(elements)
+    check_expected(dimensions, (elements.len() - before) as u32)
 }
 
 /// Reads a sparse vector, `{1:1.5,3:-2}/5`: positions count from 1 and may come in any order; zeros are dropped.

@@ -26,8 +26,10 @@ pub struct Settings {
     pub(super) step: f32,
 }
 
-/// All of a vector, as C numbers it.
-const EXACT: u32 = 0;
+/// Codes of one byte for each dimension, as C numbers them.
+const SQ8: u32 = 1;
+/// Those of half precision numbers, likewise.
+const F16: u32 = 2;
 /// Inner products, likewise.
 const INNER_PRODUCT: u32 = 1;
 
@@ -36,13 +38,19 @@ impl Settings {
         Kernel::new(self)
     }
 
-    pub(super) const fn is_quantized(&self) -> bool {
-        self.quantizer != EXACT
+    /// Have codes one byte for each dimension?
+    pub(super) const fn is_sq8(&self) -> bool {
+        self.quantizer == SQ8
+    }
+
+    /// Are codes half precision numbers, though vectors are not?
+    pub(super) const fn is_f16(&self) -> bool {
+        self.quantizer == F16
     }
 
     /// Have codes the offsets of their vectors?
     pub(super) const fn has_offsets(&self) -> bool {
-        self.is_quantized() && self.metric == INNER_PRODUCT
+        self.is_sq8() && self.metric == INNER_PRODUCT
     }
 
     /// # Safety
@@ -110,6 +118,32 @@ unsafe fn give(insertion: Insertion, to: *mut *mut Insertion) -> Result<i32, Sto
     Ok(DONE)
 }
 
+/// Chooses links for a vector, if there is one. [`END`] if there is none.
+///
+/// # Safety
+/// The index of `access` is open, and the others can be read and written to.
+unsafe fn plan_links(
+    access: *mut Access,
+    settings: *const Settings,
+    vector: impl FnOnce(&Settings, &mut Pages) -> Result<Option<Query>, StoreError>,
+    level: u32,
+    existing: Option<ElementId>,
+    insertion: *mut *mut Insertion,
+    failure: *mut Failure,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let settings = *settings;
+        let mut pages = settings.pages(access);
+        let result = vector(&settings, &mut pages).and_then(|vector| {
+            let Some(vector) = vector else { return Ok(END) };
+            let planned = Insertion::plan(settings, &mut pages, vector, level as u8, existing)?;
+            give(planned, insertion)
+        });
+        status(result, failure)
+    }
+}
+
 /// Chooses the links of a new element with a code.
 ///
 /// # Safety
@@ -126,14 +160,12 @@ pub unsafe extern "C" fn ruvector_hnsw_insert_plan(
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe {
-        let settings = *settings;
-        let mut pages = settings.pages(access);
-        let result = Code::new(slice(code, length)).map_err(StoreError::Own).and_then(|code| {
-            let vector = Query { kernel: settings.kernel(), code: Some(code) };
-            let planned = Insertion::plan(settings, &mut pages, vector, level as u8, None)?;
-            give(planned, insertion)
-        });
-        status(result, failure)
+        let code = slice(code, length);
+        let vector = |settings: &Settings, _: &mut Pages| {
+            let code = Code::new(code).map_err(StoreError::Own)?;
+            Ok(Some(Query { kernel: settings.kernel(), code: Some(code) }))
+        };
+        plan_links(access, settings, vector, level, None, insertion, failure)
     }
 }
 
@@ -150,18 +182,11 @@ pub unsafe extern "C" fn ruvector_hnsw_relink_plan(
     insertion: *mut *mut Insertion,
     failure: *mut Failure,
 ) -> i32 {
+    let element = ElementId(element);
     // SAFETY: the caller's promise.
     unsafe {
-        let settings = *settings;
-        let mut pages = settings.pages(access);
-        let element = ElementId(element);
-        let result = pages.load(element).and_then(|vector| {
-            let Some(vector) = vector else { return Ok(END) };
-            let level = level as u8;
-            let planned = Insertion::plan(settings, &mut pages, vector, level, Some(element))?;
-            give(planned, insertion)
-        });
-        status(result, failure)
+        let vector = |_: &Settings, pages: &mut Pages| pages.load(element);
+        plan_links(access, settings, vector, level, Some(element), insertion, failure)
     }
 }
 

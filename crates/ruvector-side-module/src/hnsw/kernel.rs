@@ -1,7 +1,7 @@
 //! What stands for a vector on a page, and distances of two of them.
 //!
 //! A *code* is the bytes of a vector without any header: the numbers of a dense one, positions and then values of a sparse
-//! one, the bits of a bit string; or of a dense one what [`super::sq8`] makes of it. How many dimensions there are is known of
+//! one, the bits of a bit string; or of a dense one what [`super::encode`] makes of it. How many dimensions there are is known of
 //! the index.
 
 use alloc::vec::Vec;
@@ -64,7 +64,8 @@ fn sparse(code: &[u8]) -> SparseRef<'_> {
 impl Kernel {
     pub(super) fn new(settings: &Settings) -> Self {
         let kind = match settings.kind {
-            _ if settings.is_quantized() => Kind::Sq8,
+            _ if settings.is_sq8() => Kind::Sq8,
+            _ if settings.is_f16() => Kind::HalfVec,
             0 => Kind::Vector,
             1 => Kind::HalfVec,
             2 => Kind::SparseVec,

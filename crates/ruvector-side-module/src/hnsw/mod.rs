@@ -6,6 +6,7 @@
 mod build;
 mod check;
 mod codes;
+mod encode;
 mod insert;
 mod kernel;
 mod layout;

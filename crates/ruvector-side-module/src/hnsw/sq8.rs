@@ -4,16 +4,16 @@
 
 use alloc::vec::Vec;
 
+use ruvector_core::Result;
 use ruvector_core::kernels::Kernels;
 use ruvector_core::quantize::{Sq8, encode_numbers};
-use ruvector_core::{F16, Result};
 
 use super::insert::Settings;
-use crate::view::{Value, View, slice};
+use crate::view::slice;
 use crate::{Failure, report};
 
 /// Bytes of an offset.
-const OFFSET: usize = 4;
+pub(super) const OFFSET: usize = 4;
 
 /// Bytes as signed numbers.
 #[inline]
@@ -44,56 +44,19 @@ pub(super) fn l1(a: &[u8], b: &[u8]) -> f32 {
     pairs.map(|(a, b)| u32::from(a.abs_diff(*b))).sum::<u32>() as f32
 }
 
-/// Writes the code of a vector that has the dimensions of the index, as the centre has; `code` has room for it.
-///
-/// # Safety
-/// `settings` can be read, `view` is one of a datum, so many centres are at `center`, and there is room for the code.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ruvector_hnsw_encode(
-    settings: *const Settings,
-    view: *const View,
-    center: *const f32,
-    dimensions: u32,
-    code: *mut u8,
+/// Writes the code of numbers, as many as there are centres; `code` has as many bytes, and an offset's if codes have those.
+pub(super) fn encode(
+    settings: &Settings,
+    numbers: impl Iterator<Item = f32>,
+    center: &[f32],
+    code: &mut [u8],
 ) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let (dimensions, step) = (dimensions as usize, (*settings).step);
-        let center = slice(center, dimensions);
-        let codes = core::slice::from_raw_parts_mut(code.cast::<i8>(), dimensions);
-        let offset = match (*view).value() {
-            Value::Vector(vector) => encode_numbers(vector.iter().copied(), center, step, codes),
-            Value::HalfVec(vector) => {
-                encode_numbers(vector.iter().map(|x| x.to_f32()), center, step, codes)
-            }
-            Value::SparseVec(_) => return,
-        };
-        if (*settings).has_offsets() {
-            code.add(dimensions).cast::<[u8; OFFSET]>().write(offset.to_ne_bytes());
-        }
-    }
-}
-
-/// Writes the numbers of a dense vector in single precision.
-///
-/// # Safety
-/// `view` is one of a datum, and there is room for its numbers.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ruvector_hnsw_numbers(view: *const View, numbers: *mut f32) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let write = |at: usize, number: f32| numbers.add(at).write(number);
-        match (*view).value() {
-            Value::Vector(vector) => vector.iter().enumerate().for_each(|(at, &x)| write(at, x)),
-            Value::HalfVec(vector) => {
-                vector
-                    .iter()
-                    .map(|x: &F16| x.to_f32())
-                    .enumerate()
-                    .for_each(|(at, x)| write(at, x));
-            }
-            Value::SparseVec(_) => {}
-        }
+    let (codes, rest) = code.split_at_mut(center.len().min(code.len()));
+    // SAFETY: both are bytes, and any is a number.
+    let codes = unsafe { core::slice::from_raw_parts_mut(codes.as_mut_ptr().cast(), codes.len()) };
+    let offset = encode_numbers(numbers, center, settings.step, codes);
+    if let Some(place) = rest.first_chunk_mut::<OFFSET>() {
+        *place = offset.to_ne_bytes();
     }
 }
 
