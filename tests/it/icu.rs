@@ -5,12 +5,15 @@ use postgres::{Client, NoTls, SimpleQueryMessage};
 
 use crate::{sqlstate, temporary, text};
 
-/// The words of a list in the order of a collation.
-fn sorted(db: &mut Session, words: &str, collation: &str) -> String {
-    let sql = format!(
+/// Asks for the words of a list in the order of a collation.
+fn sorting(words: &str, collation: &str) -> String {
+    format!(
         "SELECT string_agg(w, ' ' ORDER BY w COLLATE {collation}) FROM unnest(string_to_array('{words}', ' ')) w"
-    );
-    text(db, &sql)
+    )
+}
+
+fn sorted(db: &mut Session, words: &str, collation: &str) -> String {
+    text(db, &sorting(words, collation))
 }
 
 #[test]
@@ -129,24 +132,19 @@ const ENCODINGS: &[(&str, &str)] = &[
 
 #[test]
 fn encodings_of_databases() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("data");
-    let mut db = Pglite::open(&path).unwrap();
-    let mut expected = Vec::new();
+    let server = PgliteServer::temporary().unwrap();
+    let mut db = server.connect().unwrap();
     for (encoding, words) in ENCODINGS {
-        expected.push(sorted(&mut db, words, "unicode"));
+        let name = format!("of_{encoding}").to_lowercase();
         db.exec(&format!(
-            "CREATE DATABASE of_{encoding} TEMPLATE template0 ENCODING '{encoding}' LOCALE_PROVIDER icu ICU_LOCALE 'und' LOCALE 'C'"
+            "CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE_PROVIDER icu ICU_LOCALE 'und' LOCALE 'C'"
         ))
         .unwrap_or_else(|error| panic!("{encoding}: {error}"));
-    }
-    db.close().unwrap();
-    for ((encoding, words), expected) in ENCODINGS.iter().zip(expected) {
-        let name = format!("of_{encoding}").to_lowercase();
-        let mut db = Pglite::builder().path(&path).database(name).open().unwrap();
-        assert_eq!(text(&mut db, "SHOW server_encoding"), *encoding);
-        assert_eq!(sorted(&mut db, words, "\"default\""), expected, "{encoding}");
-        db.close().unwrap();
+        let expected = sorted(&mut db, words, "unicode");
+        let mut client = connect(&server, &name);
+        assert_eq!(ask(&mut client, "SHOW server_encoding"), *encoding);
+        let sql = sorting(words, "\"default\"");
+        assert_eq!(ask(&mut client, &sql), expected, "{encoding}");
     }
 }
 
