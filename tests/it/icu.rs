@@ -1,15 +1,19 @@
 //! Collations of ICU, with the feature that has their data.
 
-use pglite_oxide::{Pglite, Session};
+use pglite_oxide::{Pglite, PgliteServer, Session};
+use postgres::{Client, NoTls, SimpleQueryMessage};
 
 use crate::{sqlstate, temporary, text};
 
-/// The words of a list in the order of a collation.
-fn sorted(db: &mut Session, words: &str, collation: &str) -> String {
-    let sql = format!(
+/// Asks for the words of a list in the order of a collation.
+fn sorting(words: &str, collation: &str) -> String {
+    format!(
         "SELECT string_agg(w, ' ' ORDER BY w COLLATE {collation}) FROM unnest(string_to_array('{words}', ' ')) w"
-    );
-    text(db, &sql)
+    )
+}
+
+fn sorted(db: &mut Session, words: &str, collation: &str) -> String {
+    text(db, &sorting(words, collation))
 }
 
 #[test]
@@ -128,24 +132,19 @@ const ENCODINGS: &[(&str, &str)] = &[
 
 #[test]
 fn encodings_of_databases() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("data");
-    let mut db = Pglite::open(&path).unwrap();
-    let mut expected = Vec::new();
+    let server = PgliteServer::temporary().unwrap();
+    let mut db = server.connect().unwrap();
     for (encoding, words) in ENCODINGS {
-        expected.push(sorted(&mut db, words, "unicode"));
+        let name = format!("of_{encoding}").to_lowercase();
         db.exec(&format!(
-            "CREATE DATABASE of_{encoding} TEMPLATE template0 ENCODING '{encoding}' LOCALE_PROVIDER icu ICU_LOCALE 'und' LOCALE 'C'"
+            "CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE_PROVIDER icu ICU_LOCALE 'und' LOCALE 'C'"
         ))
         .unwrap_or_else(|error| panic!("{encoding}: {error}"));
-    }
-    db.close().unwrap();
-    for ((encoding, words), expected) in ENCODINGS.iter().zip(expected) {
-        let name = format!("of_{encoding}").to_lowercase();
-        let mut db = Pglite::builder().path(&path).database(name).open().unwrap();
-        assert_eq!(text(&mut db, "SHOW server_encoding"), *encoding);
-        assert_eq!(sorted(&mut db, words, "\"default\""), expected, "{encoding}");
-        db.close().unwrap();
+        let expected = sorted(&mut db, words, "unicode");
+        let mut client = connect(&server, &name);
+        assert_eq!(ask(&mut client, "SHOW server_encoding"), *encoding);
+        let sql = sorting(words, "\"default\"");
+        assert_eq!(ask(&mut client, &sql), expected, "{encoding}");
     }
 }
 
@@ -155,4 +154,172 @@ fn an_unknown_language_is_named() {
     let sql = "SET icu_validation_level = error; CREATE COLLATION x (provider = icu, locale = 'nonsense')";
     let error = db.exec(sql).unwrap_err().to_string();
     assert!(error.contains("unknown language"), "{error}");
+}
+
+/// A database as most would make it: all but the language is the template's.
+const GERMAN: &str =
+    "CREATE DATABASE german LOCALE_PROVIDER icu ICU_LOCALE 'de' TEMPLATE template0";
+
+/// The same with bytes for characters.
+const LATIN: &str = "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE_PROVIDER icu ICU_LOCALE 'de' TEMPLATE template0";
+
+/// What there is in such a database: a key and an index in its order, a collation for which accents and case are nothing.
+const WORDS: &str = "
+    CREATE COLLATION folded (provider = icu, locale = 'de-u-ks-level1', deterministic = false);
+    CREATE TABLE word (w text PRIMARY KEY, alike text COLLATE folded UNIQUE);
+    INSERT INTO word VALUES ('Zebra', 'Élan'), ('Äpfel', 'Öl'), ('Apfel', 'Maß'), ('ähnlich', NULL);
+    CREATE INDEX ON word (upper(w))";
+
+/// What is asked and what the answer is.
+const ANSWERS: &[(&str, &str)] = &[
+    (
+        "SELECT string_agg(w, ' ') FROM (SELECT w FROM word ORDER BY w) s",
+        "ähnlich Apfel Äpfel Zebra",
+    ),
+    (
+        "SELECT string_agg(w, ' ') FROM (SELECT w FROM word WHERE w > 'apfel' ORDER BY w) s",
+        "Apfel Äpfel Zebra",
+    ),
+    ("SELECT w FROM word WHERE upper(w) = 'ÄHNLICH'", "ähnlich"),
+    ("SELECT w FROM word WHERE alike = 'elan'", "Zebra"),
+    ("SELECT w FROM word WHERE alike = 'MASS'", "Apfel"),
+    ("SELECT string_agg(w, ' ' ORDER BY w) FROM word WHERE w ~* 'ä'", "ähnlich Äpfel"),
+    ("SELECT initcap('öl und ÄPFEL')", "Öl Und Äpfel"),
+    ("SELECT count(DISTINCT a COLLATE folded) FROM unnest('{Öl,OL,öl}'::text[]) a", "1"),
+    (
+        "SELECT datlocprovider::text || ' ' || datlocale || ' ' || datcollate FROM pg_database WHERE datname = current_database()",
+        "i de C",
+    ),
+];
+
+fn connect(server: &PgliteServer, database: &str) -> Client {
+    let mut params = server.connection_params();
+    params.database = database.to_owned();
+    Client::connect(&params.url(), NoTls).unwrap()
+}
+
+/// The first column of the last row.
+fn ask(client: &mut Client, sql: &str) -> String {
+    let messages = client.simple_query(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let row = messages.iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    row.unwrap_or_default().to_owned()
+}
+
+/// By the indexes.
+#[track_caller]
+fn answers(client: &mut Client) {
+    client.batch_execute("SET enable_seqscan = off; SET enable_sort = off").unwrap();
+    for (sql, expected) in ANSWERS {
+        assert_eq!(ask(client, sql), *expected, "{sql}");
+    }
+}
+
+#[track_caller]
+fn violates(client: &mut Client, sql: &str, state: &str) {
+    let error = client.batch_execute(sql).unwrap_err();
+    assert_eq!(error.code().map(|code| code.code()), Some(state), "{sql}: {error}");
+}
+
+/// Clients of a server connect to databases of a language, in UTF-8 and in an encoding of bytes.
+#[test]
+fn databases_of_a_language_on_a_server() {
+    let server = PgliteServer::temporary().unwrap();
+    let mut first = server.connect().unwrap();
+    for (name, create) in [("german", GERMAN), ("latin", LATIN)] {
+        first.exec(create).unwrap();
+        let (mut client, mut other) = (connect(&server, name), connect(&server, name));
+        client.batch_execute(WORDS).unwrap();
+        answers(&mut client);
+        answers(&mut other);
+        violates(&mut other, "INSERT INTO word VALUES ('x', 'ÉLAN')", "23505");
+        // What they are in bytes.
+        let length = ask(&mut client, "SELECT octet_length('Ä')");
+        assert_eq!(length, if name == "latin" { "1" } else { "2" });
+        if name == "latin" {
+            violates(&mut client, "INSERT INTO word VALUES ('上海')", "22P05");
+        }
+    }
+}
+
+/// Encodings that ICU cannot read are refused, as natively, and so is a template in another one.
+#[test]
+fn databases_that_cannot_be() {
+    let mut db = temporary();
+    for encoding in ["SQL_ASCII", "MULE_INTERNAL", "EUC_JIS_2004"] {
+        let sql = format!(
+            "CREATE DATABASE x TEMPLATE template0 ENCODING '{encoding}' LOCALE_PROVIDER icu ICU_LOCALE 'de'"
+        );
+        let error = db.exec(&sql).unwrap_err();
+        let expected = format!("encoding \"{encoding}\" is not supported with ICU provider");
+        assert!(error.to_string().contains(&expected), "{error}");
+        assert_eq!(sqlstate(&error), "22023");
+    }
+    db.exec("SET icu_validation_level = error").unwrap();
+    for (sql, expected) in [
+        (
+            "CREATE DATABASE x LOCALE_PROVIDER icu ICU_LOCALE 'de'",
+            "new locale provider (icu) does not match locale provider of the template database",
+        ),
+        (
+            "CREATE DATABASE x TEMPLATE template1 ENCODING 'LATIN1' LOCALE_PROVIDER icu ICU_LOCALE 'de'",
+            "new encoding (LATIN1) is incompatible with the encoding of the template database (UTF8)",
+        ),
+        (
+            "CREATE DATABASE x TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'nonsense'",
+            "ICU locale \"nonsense\" has unknown language \"nonsense\"",
+        ),
+    ] {
+        let error = db.exec(sql).unwrap_err();
+        assert!(error.to_string().contains(expected), "{sql}: {error}");
+    }
+    assert_eq!(text(&mut db, "SELECT count(*) FROM pg_database WHERE datname = 'x'"), "0");
+}
+
+/// Runs a script.
+#[cfg(feature = "tools")]
+#[track_caller]
+fn psql(db: &Pglite, script: &[u8]) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("script.sql");
+    std::fs::write(&file, script).unwrap();
+    let psql = db.tool(pglite_oxide::tools::Program::Psql).host_files(dir.path());
+    let output = psql.args(["-X", "-q", "-f"]).arg(file.to_string_lossy()).output().unwrap();
+    assert_eq!(output.status, 0, "{}", output.stderr);
+}
+
+/// A copy has the language and the encoding, whichever way it is made.
+#[test]
+#[cfg(feature = "tools")]
+fn databases_of_a_language_are_dumped_and_restored() {
+    use pglite_oxide::tools::{Format, Program};
+
+    for (name, create) in [("german", GERMAN), ("latin", LATIN)] {
+        let mut db = temporary();
+        db.exec(create).unwrap();
+        connect(&db.server().unwrap(), name).batch_execute(WORDS).unwrap();
+
+        // Made by the dump itself, which knows how.
+        let dump = db.dump().database(name).format(Format::Custom).create().to_vec().unwrap();
+        let copy = temporary();
+        copy.restore().create().from_bytes(dump).unwrap();
+        answers(&mut connect(&copy.server().unwrap(), name));
+
+        // Of a whole cluster, by psql.
+        let all = db.tool(Program::PgDumpall).output().unwrap();
+        assert_eq!(all.status, 0, "{}", all.stderr);
+        let copy = temporary();
+        psql(&copy, &all.stdout);
+        answers(&mut connect(&copy.server().unwrap(), name));
+
+        // Into a database in C, where the order is another and all else the same.
+        let plain = db.dump().database(name).to_vec().unwrap();
+        let mut copy = temporary();
+        psql(&copy, &plain);
+        let sql = "SELECT string_agg(w, ' ' ORDER BY w) FROM public.word";
+        assert_eq!(text(&mut copy, sql), "Apfel Zebra Äpfel ähnlich");
+        assert_eq!(text(&mut copy, "SELECT w FROM public.word WHERE alike = 'ELAN'"), "Zebra");
+    }
 }

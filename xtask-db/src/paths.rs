@@ -1,8 +1,9 @@
 //! Where things are: the same places as in `xtask`.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 /// The repository, and the native PostgreSQL that `cargo xtask native build` made.
 pub(crate) struct Paths {
@@ -35,6 +36,15 @@ impl Paths {
     /// A file of the installed native PostgreSQL.
     pub(crate) fn native(&self, path: &str) -> PathBuf {
         self.build.join(self.native).join(path)
+    }
+
+    /// Was the native PostgreSQL configured with this?
+    pub(crate) fn is_configured(&self, with: &str) -> Result<bool> {
+        let output = Command::new(self.native("bin/pg_config"))
+            .arg("--configure")
+            .output()
+            .context("cannot run pg_config")?;
+        Ok(String::from_utf8_lossy(&output.stdout).contains(with))
     }
 
     /// Directories of modules that only PostgreSQL's tests need: `regress.so`, made by the step `extensions-aot`. A copy

@@ -10,6 +10,8 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Result, bail};
 
+use self::native::Extent;
+
 const HELP: &str = "\
 Maintainer commands of pglite-oxide.
 
@@ -22,9 +24,11 @@ Maintainer commands of pglite-oxide.
   cargo xtask assets check             do the committed assets match their inputs? (needs no toolchain)
   cargo xtask assets steps             list the steps of the build
   cargo xtask native build             native PostgreSQL of the same version, for initdb and comparisons
+      --quick                          a server without optimisation: for tests, not for measurements
       --clients                        only psql and the programs that run PostgreSQL's tests
   cargo xtask native ruvector          one with our extensions for vectors, from the same sources
   cargo xtask native pgvector          one with pgvector, which they are compared with
+      --quick                          from the quick server, if the other is not there
   cargo xtask regress [OPTIONS]        PostgreSQL's own regression tests (--help lists the options)
       --contrib                        those of contrib's extensions instead
       --vector                         pgvector's, against our `vector`
@@ -55,9 +59,15 @@ fn run(args: &[String]) -> Result<()> {
         ["assets", "build", options @ ..] => assets::build(&assets::Options::parse(options)?)?,
         ["assets", "check"] => assets::check()?,
         ["assets", "steps"] => assets::print_steps(),
-        ["native", "build"] => assets::build_native(false)?,
-        ["native", "build", "--clients"] => assets::build_native(true)?,
-        ["native", name @ ("ruvector" | "pgvector")] => assets::build_native_vector(name)?,
+        ["native", "build"] => assets::build_native(Extent::Whole)?,
+        ["native", "build", "--quick"] => assets::build_native(Extent::Quick)?,
+        ["native", "build", "--clients"] => assets::build_native(Extent::Clients)?,
+        ["native", name @ ("ruvector" | "pgvector")] => {
+            assets::build_native_vector(name, Extent::Whole)?
+        }
+        ["native", name @ ("ruvector" | "pgvector"), "--quick"] => {
+            assets::build_native_vector(name, Extent::Quick)?
+        }
         ["regress" | "isolation" | "interop" | "perf", ..] => {
             bail!("{} cannot be run: {}", words[0], run_database_command(args))
         }

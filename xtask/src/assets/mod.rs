@@ -37,7 +37,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::native;
+use crate::native::{self, Extent};
 use crate::paths::Paths;
 use crate::process::{self, Log};
 
@@ -280,27 +280,45 @@ pub(crate) fn build(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The native PostgreSQL alone, or of that the programs for its test suites alone. Needs no toolchain.
-pub(crate) fn build_native(clients_only: bool) -> Result<()> {
+/// The native PostgreSQL alone, or what is asked for of it. Needs no toolchain.
+pub(crate) fn build_native(extent: Extent) -> Result<()> {
     let mut build = Build::open(Compiler::Llvm, false)?;
     let _alone = lock_build_directory(&build.paths)?;
-    let native = STEPS.iter().find(|step| step.name == native::STEP).context("no step native")?;
-    let key = (native.key)(&build)?.finish();
-    let complete = is_fresh(&stamp(&build, native.name), &key);
-    run_step(&mut build, if clients_only && !complete { &NATIVE_CLIENTS } else { native }, false)
+    ensure_native(&mut build, extent)
 }
 
 /// A native PostgreSQL with an implementation of `vector`: ours, or the one that it is compared with.
-pub(crate) fn build_native_vector(name: &str) -> Result<()> {
+pub(crate) fn build_native_vector(name: &str, extent: Extent) -> Result<()> {
     let mut build = Build::open(Compiler::Llvm, false)?;
     let _alone = lock_build_directory(&build.paths)?;
-    let native = STEPS.iter().find(|step| step.name == native::STEP).context("no step native")?;
-    run_step(&mut build, native, false)?;
+    ensure_native(&mut build, extent)?;
     let step = match name {
         "ruvector" => &NATIVE_RUVECTOR,
         _ => &NATIVE_PGVECTOR,
     };
     run_step(&mut build, step, false)
+}
+
+/// Builds it, unless it is there or more than it.
+fn ensure_native(build: &mut Build, extent: Extent) -> Result<()> {
+    let whole = STEPS.iter().find(|step| step.name == native::STEP).context("no step native")?;
+    let more = match extent {
+        Extent::Whole => [].as_slice(),
+        Extent::Quick => &[whole],
+        Extent::Clients => &[whole, &NATIVE_QUICK],
+    };
+    for step in more {
+        if is_done(build, step.name, &(step.key)(build)?) {
+            println!("{:10} up to date", step.name);
+            return Ok(());
+        }
+    }
+    let step = match extent {
+        Extent::Whole => whole,
+        Extent::Quick => &NATIVE_QUICK,
+        Extent::Clients => &NATIVE_CLIENTS,
+    };
+    run_step(build, step, false)
 }
 
 const NATIVE_RUVECTOR: Step = Step {
@@ -317,9 +335,17 @@ const NATIVE_PGVECTOR: Step = Step {
     run: native::extension::build_pgvector,
 };
 
+/// For `native build --quick`; no other step needs it.
+const NATIVE_QUICK: Step = Step {
+    name: Extent::Quick.step(),
+    what: "native PostgreSQL, for tests",
+    key: native::quick_key,
+    run: native::run_quick,
+};
+
 /// For `native build --clients`; no other step needs it.
 const NATIVE_CLIENTS: Step = Step {
-    name: native::CLIENTS_STEP,
+    name: Extent::Clients.step(),
     what: "psql and the programs of the test suites",
     key: native::key,
     run: native::run_clients,
@@ -346,6 +372,11 @@ fn stamp(build: &Build, name: &str) -> PathBuf {
 /// Has a step run again next time, as what it made is going to be replaced.
 pub(crate) fn forget(build: &Build, name: &str) {
     let _ = std::fs::remove_file(stamp(build, name));
+}
+
+/// Was it the last to be done with this key?
+pub(crate) fn is_done(build: &Build, name: &str, key: &Key) -> bool {
+    is_fresh(&stamp(build, name), &key.finish())
 }
 
 fn is_fresh(stamp: &Path, key: &str) -> bool {

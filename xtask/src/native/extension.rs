@@ -20,7 +20,7 @@ pub(crate) const PGVECTOR_STEP: &str = "native-pgvector";
 const PGVECTOR_TREE: &str = "pgvector-build";
 
 fn key(build: &Build, name: &'static str) -> Result<Key> {
-    let native = super::key(build)?.finish();
+    let native = super::built_key(build)?.finish();
     let pgvector = &build.lock.source(PGVECTOR)?.sha256;
     Ok(Key::new(name).text("native", &native).text("pgvector", pgvector))
 }

@@ -26,6 +26,19 @@ const CHECKSUM: &str = "\
 
 pub(crate) use vector::command as vector;
 
+/// Formats, how they are compressed, and what native PostgreSQL must have been configured with to read and write them.
+const DUMPS: &[(Format, &str, &str, Option<&str>)] = &[
+    (Format::Custom, "custom", "none", None),
+    (Format::Tar, "tar", "none", None),
+    (Format::Directory, "directory", "none", None),
+    (Format::Custom, "custom", "gzip", Some("--with-zlib")),
+    (Format::Custom, "custom", "lz4", Some("--with-lz4")),
+    (Format::Custom, "custom", "zstd", Some("--with-zstd")),
+    (Format::Directory, "directory", "gzip", Some("--with-zlib")),
+    (Format::Directory, "directory", "lz4", Some("--with-lz4")),
+    (Format::Directory, "directory", "zstd", Some("--with-zstd")),
+];
+
 pub(crate) fn command() -> Result<ExitCode> {
     let dir = tempfile::tempdir()?;
     let paths = Paths::find("postgres")?;
@@ -35,26 +48,32 @@ pub(crate) fn command() -> Result<ExitCode> {
     ours.exec(TABLES)?;
     let expected = checksum(&mut ours)?;
 
-    for (format, name) in
-        [(Format::Custom, "custom"), (Format::Tar, "tar"), (Format::Directory, "directory")]
-    {
-        let path = data.path(&format!("ours.{name}"));
-        ours.dump().format(format).compress("none").to_path(&path)?;
+    for &(format, name, method, needs) in DUMPS {
+        if let Some(option) = needs
+            && !paths.is_configured(option)?
+        {
+            println!("{name}, {method}: left out, as native PostgreSQL is built without");
+            continue;
+        }
+        let database = format!("from_{name}_{method}");
+        let path = data.path(&format!("ours.{name}.{method}"));
+        ours.dump().format(format).compress(method).to_path(&path)?;
         readable(&path)?;
-        client.simple(&format!("CREATE DATABASE from_{name}"))?;
-        let database = format!("--dbname=from_{name}");
+        client.simple(&format!("CREATE DATABASE {database}"))?;
         let file = path.to_str().context("a path that is not UTF-8")?;
-        data.client_of(&native, "pg_restore", &[&database, "--exit-on-error", file])?;
-        let output = query(&data, &native, &format!("from_{name}"))?;
+        let into = format!("--dbname={database}");
+        data.client_of(&native, "pg_restore", &[&into, "--exit-on-error", file])?;
+        let output = query(&data, &native, &database)?;
         ensure!(output == expected, "native pg_restore read another {name} than was written");
 
-        let path = data.path(&format!("native.{name}"));
+        let path = data.path(&format!("native.{name}.{method}"));
         let (format, file) = (format!("--format={name}"), format!("--file={}", path.display()));
-        data.client_of(&native, "pg_dump", &[&format, &file, &format!("from_{name}")])?;
+        let compress = format!("--compress={method}");
+        data.client_of(&native, "pg_dump", &[&format, &compress, &file, &database])?;
         let mut copy = Pglite::temporary()?;
         copy.restore().from_path(&path)?;
         ensure!(checksum(&mut copy)? == expected, "we read another {name} than native wrote");
-        println!("{name}: native reads ours, and ours reads native's");
+        println!("{name}, {method}: native reads ours, and ours reads native's");
     }
     let sql = data.path("ours.sql");
     ours.dump().to_path(&sql)?;
