@@ -125,7 +125,7 @@ fn portable_non_digits(bytes: &[u8; 16]) -> u32 {
     let eight = |word: u64| {
         // Digits become 0 to 9, and what is more gets its highest bit set; nothing carries into the next byte.
         let values = word ^ u64::from_ne_bytes([b'0'; 8]);
-        let larger = (values & !HIGH) + u64::from_ne_bytes([0x76; 8]) | values;
+        let larger = ((values & !HIGH) + u64::from_ne_bytes([0x76; 8])) | values;
         // Eight bits, seven apart from where they belong in the highest byte.
         (((larger & HIGH) >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
     };
