@@ -152,6 +152,8 @@ struct ParkState {
     awaited: bool,
     /// It has left, and is not to go on.
     held: bool,
+    /// Until it goes on, it shares its window if it is asked to.
+    may_share: bool,
     usage: Option<Use>,
     image: Option<io::Result<ProcessImage>>,
     /// It shall end as a thread, and stay an image.
@@ -185,6 +187,10 @@ impl Parking {
     /// Whether it is not to enter the instance again yet.
     pub(super) fn is_held(&self) -> bool {
         self.lock().held
+    }
+
+    pub(super) fn may_share(&self) -> bool {
+        self.lock().may_share
     }
 
     pub(super) fn take_retire(&self) -> Option<Retire> {
@@ -509,6 +515,12 @@ impl Kernel {
         let deadline = Instant::now() + SESSION_TIMEOUT;
         let session_image = session.parking.take(&session, deadline)?;
         let stopped_postmaster = Stop::ask(postmaster, usage);
+        if stopped_postmaster.dormant.is_none() && !window.is_shared() {
+            // It was woken just now, and waits for the window before it can hear that it is to stop. One that is
+            // woken after its image was taken waits until all is done.
+            session.parking.lock().may_share = true;
+            session.waker.wake();
+        }
         let postmaster_image = stopped_postmaster.image(Instant::now() + POSTMASTER_TIMEOUT)?;
         // All that are left now are sessions.
         let others: Vec<Arc<Process>> = self

@@ -578,6 +578,10 @@ fn park(context: &mut Context, globals: Vec<u128>) -> Parked {
         if process.is_doomed() || process.is_pending(signal::KILL) {
             return Parked::Killed;
         }
+        let asked_to_share = process.state.load(Ordering::SeqCst) & SHARE_WINDOW != 0;
+        if asked_to_share && process.parking.may_share() {
+            share_window(context);
+        }
         if let Some(retire) = process.parking.take_retire() {
             let dormant = Dormant::of(context, retire);
             let told = process.retire(dormant);

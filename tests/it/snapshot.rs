@@ -524,6 +524,24 @@ fn a_fork_lets_the_workers_of_another_query_finish() {
     });
 }
 
+/// A postmaster that had just been woken waited for the window of the session, which waited for the snapshot, which waited
+/// for the postmaster: one of some hundred snapshots failed after half a minute.
+#[test]
+fn snapshots_while_the_postmaster_wakes() {
+    for _ in 0..20 {
+        let mut db = temporary();
+        db.exec("CREATE TABLE item (id int); INSERT INTO item SELECT generate_series(1, 1000)")
+            .unwrap();
+        for _ in 0..9 {
+            let snapshot = db.snapshot().unwrap();
+            let mut fork = db.fork().unwrap();
+            assert_eq!(text(&mut fork, "SELECT count(*) FROM item"), "1000");
+            let mut copy = snapshot.start().unwrap();
+            assert_eq!(text(&mut copy.fork().unwrap(), "SELECT count(*) FROM item"), "1000");
+        }
+    }
+}
+
 #[test]
 fn memory_of_dropped_copies_is_given_back() {
     let mut child = Process::start("dropped copies", std::path::Path::new(""), &[]);
