@@ -512,8 +512,8 @@ mod tests {
         let region = memory();
         write(&region, 10, "here");
         write(&region, 500, "here");
-        let image =
-            MemoryImage::capture(&region, vec![0..PAGES * PAGE], &mut None, Use::Once).unwrap();
+        let all = 0..PAGES * PAGE;
+        let image = MemoryImage::capture(&region, vec![all], &mut None, Use::Once).unwrap();
         type Change = fn(&mut MemoryRecord);
         let changes: [(&str, Change); 7] = [
             ("behind the file", |record| record.segments[1].at += PAGE),
