@@ -10,7 +10,7 @@ impl Links {
     /// that they have a link to themselves. How many are left?
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`].
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     pub fn connect(&mut self) -> Result<usize> {
         let mut left = 0;
         // A link that gives way may have been the last one to another element.
