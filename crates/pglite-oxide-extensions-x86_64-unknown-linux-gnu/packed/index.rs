@@ -257,8 +257,8 @@ pub const MODULES: &[Module] = &[
     Module {
         name: "ruvector",
         packed: include_bytes!("ruvector.so.zst"),
-        blake3: "3abb584549efc845f80d727bcef939d5e67e5131f6873ecec720d814695da8ad",
-        len: 1764032,
+        blake3: "f40e6f2bf41d02568f915f639db3b0e4ed439e1dd8a27d975332a4559638434c",
+        len: 1763984,
     },
     Module {
         name: "seg",
