@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use blake3::Hasher;
 use blake3::hazmat::{
-    ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root,
+    ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root,
 };
 
 /// What one thread hashes at a time; a power of two, which makes it a subtree wherever it begins.
@@ -108,9 +108,9 @@ fn merge(values: &[ChainingValue]) -> ChainingValue {
     }
 }
 
-/// Of several subtrees, so many are below the left child: a power of two, with less than as many right of it.
+/// Of several subtrees, so many are below the left child.
 fn left_count(count: usize) -> usize {
-    count.div_ceil(2).next_power_of_two()
+    (left_subtree_len(count as u64 * SUBTREE) / SUBTREE) as usize
 }
 
 #[cfg(test)]

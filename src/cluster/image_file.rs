@@ -9,8 +9,9 @@
 //! | pages | of the processes' memories, to be mapped from here: those that are not zero, and short gaps between them |
 //! | record | a [`Record`], in the encoding of postcard |
 //!
-//! Nothing is left out for being in the file twice: what is mapped has its place in each memory. Numbers of the header are little-endian and have 64 bits. A file is of use to the build that wrote it only: the
-//! pages are memory of that very native code.
+//! Nothing is left out for being in the file twice: what is mapped has its place in each memory. Numbers of the
+//! header are little-endian and have 64 bits. A file is of use to the build that wrote it only: the pages are
+//! memory of that very native code.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};

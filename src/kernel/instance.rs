@@ -189,7 +189,7 @@ impl Instances {
         if let Some(memory) = self.memory()? {
             // SAFETY: the guest has not started.
             unsafe { memory.map_into(&region, &(0..region.len()))? };
-            context.process.set_base(memory);
+            context.process.set_base(Some(memory));
         }
         instance.occupy(context);
         Ok(instance)

@@ -11,18 +11,19 @@
 //! second. What the postmaster does then is its usual work; a further session finds that its client is gone,
 //! and ends as it would have in the original.
 
+mod dormant;
 mod record;
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::dormant::Dormant;
 pub(crate) use self::record::ClusterRecord;
 
 use super::console::{Console, LineSink};
@@ -46,9 +47,6 @@ const POSTMASTER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a postmaster stays an image if nobody needs it: it has background work to see to.
 pub(super) const DORMANT: Duration = Duration::from_secs(1);
-
-/// How often a postmaster that waits for its session looks whether the cluster ends.
-const SHARE_PAUSE: Duration = Duration::from_millis(10);
 
 /// A process that has left its instance.
 #[derive(Debug)]
@@ -417,72 +415,6 @@ impl Opener<'_> {
         }
         let directory = files.metadata(path, true).map_err(failed)?.kind == FileKind::Directory;
         files.open(path, OpenOptions { directory, ..options }).map(Some).map_err(failed)
-    }
-}
-
-/// A process that is only an image so far.
-#[derive(Debug)]
-pub(super) struct Dormant {
-    kernel: Weak<Kernel>,
-    process: Weak<Process>,
-    descriptors: Descriptors,
-    #[cfg(feature = "tls")]
-    tls: super::tls::ProcessTls,
-    image: Arc<ProcessImage>,
-    /// The process that has the window.
-    session: i32,
-}
-
-impl Dormant {
-    /// What a process that has run goes on from. Its descriptors are taken from it.
-    pub(super) fn of(context: &mut Context, retire: Retire) -> Dormant {
-        Dormant {
-            kernel: Arc::downgrade(&context.kernel),
-            process: Arc::downgrade(&context.process),
-            descriptors: std::mem::take(&mut context.descriptors),
-            #[cfg(feature = "tls")]
-            tls: context.tls.clone(),
-            image: retire.image,
-            session: retire.session,
-        }
-    }
-
-    pub(super) fn image(&self) -> Arc<ProcessImage> {
-        self.image.clone()
-    }
-
-    /// Gives it memory and a thread. The window has to be shared before: by the thread of the session,
-    /// which may be the one that calls this, so the new thread waits for it.
-    pub(super) fn start(self) {
-        let (Some(kernel), Some(process)) = (self.kernel.upgrade(), self.process.upgrade()) else {
-            return;
-        };
-        let (context_kernel, context_process) = (kernel.clone(), process.clone());
-        process::start_copy_later(kernel, process, move || {
-            let (kernel, process) = (context_kernel, context_process);
-            let window = kernel.window.get().ok_or_else(no_window)?;
-            if !window.is_shared() {
-                if let Some(session) = kernel.processes.get(self.session) {
-                    session.ask_to_share_window();
-                }
-                // It may be in the middle of a long computation.
-                while !window.wait_shared(SHARE_PAUSE) {
-                    if kernel.ending.load(Ordering::Relaxed) {
-                        return Err(io::Error::other("the cluster ends"));
-                    }
-                }
-            }
-            let image = &self.image;
-            let region = image.memory()?;
-            window.map_into(&region)?;
-            let context = Context {
-                #[cfg(feature = "tls")]
-                tls: self.tls,
-                linker: Linker::of_copy(image.loads.clone()),
-                ..Context::new(&kernel, process, region, self.descriptors)
-            };
-            Ok((context, image.globals.clone(), image.memory.base()))
-        });
     }
 }
 

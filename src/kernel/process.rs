@@ -142,8 +142,8 @@ impl Process {
     }
 
     /// What its memory is mapped from.
-    pub(super) fn set_base(&self, base: Arc<Base>) {
-        *lock(&self.base) = Some(base);
+    pub(super) fn set_base(&self, base: Option<Arc<Base>>) {
+        *lock(&self.base) = base;
     }
 
     /// A process of an image.
@@ -374,7 +374,7 @@ pub(crate) fn fork(parent: &Context, globals: Vec<u128>) -> io::Result<i32> {
         region.write_u32(words.pending, 0).map_err(|_| io::Error::other("bad signal words"))?;
     }
     let process = kernel.processes.insert(parent.process.pid)?;
-    *lock(&process.base) = lock(&parent.process.base).clone();
+    process.set_base(lock(&parent.process.base).clone());
     let pid = process.pid;
     let context = Context {
         #[cfg(feature = "tls")]
@@ -398,7 +398,7 @@ pub(super) fn not_the_same() -> io::Error {
 
 /// Starts the thread of a process that was made from an image.
 pub(super) fn start_copy(context: Context, image: &ProcessImage) -> io::Result<()> {
-    *lock(&context.process.base) = image.memory.base();
+    context.process.set_base(image.memory.base());
     context.kernel.processes.thread_started();
     spawn_thread(context, Origin::Image { globals: image.globals.clone() })
 }
@@ -412,7 +412,7 @@ pub(super) fn start_copy_later(
     kernel.processes.thread_started();
     let spawned = spawn(kernel, process, move |end| match image() {
         Ok((context, globals, base)) => {
-            *lock(&context.process.base) = base;
+            context.process.set_base(base);
             run(context, Origin::Image { globals }, end);
         }
         Err(_) if end.kernel.ending.load(Ordering::Relaxed) => {}
