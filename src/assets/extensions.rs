@@ -187,6 +187,7 @@ mod contents {
             name: "extensions.img",
             packed: files.packed,
             hash: files.blake3,
+            xxh3: files.xxh3,
             len: files.len,
         };
         (asset.len > 0).then_some(asset)
@@ -197,6 +198,7 @@ mod contents {
             name: module.name,
             packed: module.packed,
             hash: module.blake3,
+            xxh3: module.xxh3,
             len: module.len,
         })
     }

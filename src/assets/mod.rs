@@ -204,7 +204,13 @@ fn corrupt(asset: &Asset, error: &impl std::fmt::Display) -> AssetsError {
 #[cfg(feature = "icu")]
 fn icu() -> Option<Asset> {
     use pglite_oxide_icu::ICU;
-    Some(Asset { name: "icu.img", packed: ICU.packed, hash: ICU.blake3, len: ICU.len })
+    Some(Asset {
+        name: "icu.img",
+        packed: ICU.packed,
+        hash: ICU.blake3,
+        xxh3: ICU.xxh3,
+        len: ICU.len,
+    })
 }
 
 /// ICU's data are in no program that was built without them.
@@ -242,7 +248,13 @@ fn packed() -> Result<Packed, AssetsError> {
     use pglite_oxide_assets as assets;
     macro_rules! asset {
         ($name:literal, $packed:expr) => {
-            Asset { name: $name, packed: $packed.packed, hash: $packed.blake3, len: $packed.len }
+            Asset {
+                name: $name,
+                packed: $packed.packed,
+                hash: $packed.blake3,
+                xxh3: $packed.xxh3,
+                len: $packed.len,
+            }
         };
     }
     Ok(Packed {

@@ -27,7 +27,13 @@ pub(crate) fn tools(cache: Option<&Path>) -> Result<Arc<Instances>, AssetsError>
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 pub(super) fn asset() -> Result<Asset, AssetsError> {
     use pglite_oxide_tools_x86_64_unknown_linux_gnu::TOOLS;
-    Ok(Asset { name: "tools.elf", packed: TOOLS.packed, hash: TOOLS.blake3, len: TOOLS.len })
+    Ok(Asset {
+        name: "tools.elf",
+        packed: TOOLS.packed,
+        hash: TOOLS.blake3,
+        xxh3: TOOLS.xxh3,
+        len: TOOLS.len,
+    })
 }
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")))]

@@ -168,6 +168,7 @@ mod tests {
     use super::*;
 
     use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+    use twox_hash::XxHash3_128;
 
     /// As `xtask` packs, but leaked, as what is packed is in the program.
     fn packed(parts: &[&[u8]]) -> &'static [u8] {
@@ -189,7 +190,8 @@ mod tests {
 
     fn asset(packed: &'static [u8], contents: &[u8]) -> Asset {
         let hash = blake3::hash(contents).to_hex().to_string();
-        Asset { name: "some.img", packed, hash: hash.leak(), len: contents.len() as u64 }
+        let xxh3 = XxHash3_128::oneshot(contents);
+        Asset { name: "some.img", packed, hash: hash.leak(), xxh3, len: contents.len() as u64 }
     }
 
     fn unpacked(assets: &[Asset]) -> Vec<Result<Vec<u8>, Failure>> {

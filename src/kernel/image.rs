@@ -10,7 +10,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::memory::Region;
 use super::page_map::PageMap;
 use super::shared_file;
+use super::spare::Spare;
 
 pub(crate) const PAGE: usize = 4096;
 
@@ -46,6 +47,8 @@ pub(crate) struct Base {
     file: Arc<File>,
     /// In the order of memory; what is in none is zero.
     segments: Vec<Segment>,
+    /// Of the window.
+    pub(super) spare: Spare,
 }
 
 /// Pages that follow each other in memory and in a file; all in bytes.
@@ -166,7 +169,7 @@ impl MemoryImage {
             MemoryImage { ranges, base: None, changed: Vec::new(), contents: Vec::new() };
         for offset in image.ranges.iter().flat_map(|range| range.clone().step_by(PAGE)) {
             let page = page(region, offset)?;
-            if page.iter().any(|byte| *byte != 0) {
+            if !is_zero(page) {
                 image.changed.push(offset);
                 image.contents.extend_from_slice(page);
             }
@@ -195,7 +198,7 @@ impl MemoryImage {
         for range in &self.ranges {
             // No segment is in two ranges: what is between them is another memory's.
             let mut of_range = Vec::new();
-            let mut put = |offset: usize, page: &[u8]| match page.iter().all(|byte| *byte == 0) {
+            let mut put = |offset: usize, page: &[u8]| match is_zero(page) {
                 true => Ok(()),
                 false => out.put(&mut of_range, offset, page),
             };
@@ -245,7 +248,7 @@ impl MemoryImage {
             }
             end = start + segment_len;
         }
-        let base = Arc::new(Base { file: file.clone(), segments });
+        let base = Arc::new(Base::new(file.clone(), segments));
         Ok(MemoryImage { ranges, base: Some(base), changed: Vec::new(), contents: Vec::new() })
     }
 
@@ -273,9 +276,13 @@ impl MemoryImage {
 }
 
 impl Base {
+    fn new(file: Arc<File>, segments: Vec<Segment>) -> Base {
+        Base { file, segments, spare: Spare::default() }
+    }
+
     /// A file with the offsets of memory, of so many bytes.
     fn whole(file: OwnedFd, len: usize) -> Base {
-        Base { file: Arc::new(file.into()), segments: vec![Segment { start: 0, len, at: 0 }] }
+        Base::new(Arc::new(file.into()), vec![Segment { start: 0, len, at: 0 }])
     }
 
     /// What a memory begins with, from a file that `xtask/src/assets/data.rs` describes.
@@ -291,7 +298,7 @@ impl Base {
             let at = segments.last().map_or(PAGE, |last| last.at + last.len);
             segments.push(Segment { start: word()?, len: word()?, at });
         }
-        Ok(Base { file, segments })
+        Ok(Base::new(file, segments))
     }
 
     /// The pages of a memory, which was mapped from another base if it was mapped; it is mapped from this
@@ -307,11 +314,11 @@ impl Base {
         for range in ranges {
             if let Some(before) = before {
                 // Pages that this memory has not touched since are in no page map.
-                before.copy_to(&base.file, range, range.start)?;
+                before.copy_mapped(region, range, &base.file, range.start)?;
             }
             for offset in written(page_map, region, range)? {
                 let page = page(region, offset)?;
-                if before.is_some() || page.iter().any(|byte| *byte != 0) {
+                if before.is_some() || !is_zero(page) {
                     base.file.write_all_at(page, offset as u64)?;
                 }
             }
@@ -339,16 +346,38 @@ impl Base {
         Ok(())
     }
 
-    /// Copies what the base has of a range to an empty file, where it begins at `place`.
-    pub(crate) fn copy_to(
+    /// Copies what the base has of a range to the beginning of an empty file.
+    pub(super) fn copy_to(&self, range: &Range<usize>, file: &File) -> io::Result<()> {
+        for part in self.segments.iter().filter_map(|segment| segment.within(range)) {
+            let place = part.start - range.start;
+            shared_file::copy_range(&self.file, file, part.in_file(), place)?;
+        }
+        Ok(())
+    }
+
+    /// Copies what the base has of a range to an empty file, where it begins at `place`, as it is by now in a memory that
+    /// is mapped from this base: to read it from there takes no buffer. Pages of zeros become holes.
+    pub(crate) fn copy_mapped(
         &self,
-        file: &impl AsFd,
+        region: &Region,
         range: &Range<usize>,
+        file: &File,
         place: usize,
     ) -> io::Result<()> {
         for part in self.segments.iter().filter_map(|segment| segment.within(range)) {
-            let place = part.start - range.start + place;
-            shared_file::copy_range(&self.file, file, part.in_file(), place)?;
+            shared_file::each_data(&self.file, part.in_file(), |data| {
+                let start = data.start - part.at + part.start;
+                let bytes = region.slice(start as u32, data.len()).map_err(|_| out_of_range())?;
+                let mut at = start - range.start + place;
+                let pages = bytes.as_chunks::<PAGE>().0;
+                for run in pages.chunk_by(|page, next| is_zero(page) == is_zero(next)) {
+                    if !is_zero(&run[0]) {
+                        file.write_all_at(run.as_flattened(), at as u64)?;
+                    }
+                    at += size_of_val(run);
+                }
+                Ok(())
+            })?;
         }
         Ok(())
     }
@@ -381,6 +410,11 @@ fn written(page_map: &PageMap, region: &Region, range: &Range<usize>) -> io::Res
     let mut pages = page_map.anonymous(start + range.start..start + range.end)?;
     pages.iter_mut().for_each(|page| *page -= start);
     Ok(pages)
+}
+
+/// As fast without optimisation: slices are compared by a function of the C library.
+fn is_zero(page: &[u8]) -> bool {
+    page == &[0; PAGE][..]
 }
 
 fn page(region: &Region, offset: usize) -> io::Result<&[u8]> {

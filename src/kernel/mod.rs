@@ -25,6 +25,7 @@ mod readiness;
 mod resolver;
 mod shared_file;
 mod socket;
+mod spare;
 mod timer;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;

@@ -604,7 +604,7 @@ fn park(context: &mut Context, globals: Vec<u128>) -> Parked {
 pub(super) fn share_window(context: &mut Context) {
     context.process.state.fetch_and(!SHARE_WINDOW, Ordering::SeqCst);
     if let Some(window) = context.kernel.window.get()
-        && let Err(error) = window.share(&context.region)
+        && let Err(error) = window.share(&context.region, context.kernel.listeners.have_hosts())
     {
         tracing::error!(target: "pglite_oxide::kernel", "the window cannot be shared: {error}");
     }

@@ -90,17 +90,30 @@ fn each_part(
 ) -> io::Result<()> {
     let source = File::from(file.try_clone_to_owned()?);
     let mut buffer = vec![0u8; 256 << 10];
-    let end = range.end as u64;
-    let mut offset = range.start as u64;
-    while let Some(data) = next_data(file, offset)?.filter(|data| data.start < end) {
-        offset = data.start;
-        let data_end = data.end.min(end);
-        while offset < data_end {
-            let len = buffer.len().min((data_end - offset) as usize);
-            source.read_exact_at(&mut buffer[..len], offset)?;
-            each(offset as usize, &buffer[..len])?;
-            offset += len as u64;
+    each_data(&file, range, |data| {
+        for offset in data.clone().step_by(buffer.len()) {
+            let len = buffer.len().min(data.end - offset);
+            source.read_exact_at(&mut buffer[..len], offset as u64)?;
+            each(offset, &buffer[..len])?;
         }
+        Ok(())
+    })
+}
+
+/// Calls `each` with the parts of a range of a file that are not holes, in their order.
+pub(crate) fn each_data(
+    file: &impl AsFd,
+    range: Range<usize>,
+    mut each: impl FnMut(Range<usize>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut offset = range.start;
+    while let Some(data) = next_data(file.as_fd(), offset as u64)? {
+        let data = data.start as usize..range.end.min(data.end as usize);
+        if data.start >= range.end {
+            break;
+        }
+        offset = data.end;
+        each(data)?;
     }
     Ok(())
 }

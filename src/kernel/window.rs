@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::image::{Base, MemoryImage, PAGE, Use, written_pages};
 use super::memory::Region;
 use super::shared_file;
+use super::spare::Spare;
 
 /// One window of one cluster.
 #[derive(Debug)]
@@ -78,24 +79,32 @@ impl Window {
         unsafe { region.map_file(self.start, self.len, file.as_raw_fd(), 0, true) }
     }
 
-    /// Makes the window of a cluster's one process one that others can map, too.
+    /// Makes the window of a cluster's one process one that others can map, too. With `has_likes` there may be other
+    /// clusters of the same image that will need that soon.
     ///
     /// To be called by the thread of that process, in a kernel call that does not use its memory.
-    pub(crate) fn share(&self, region: &Region) -> io::Result<()> {
+    pub(crate) fn share(&self, region: &Region, has_likes: bool) -> io::Result<()> {
         let mut backing = self.lock();
         let Backing::Single(base) = &*backing else { return Ok(()) };
         let range = self.range();
-        let shared = shared_file::create("pglite-window", self.len)?;
-        if let Some(base) = base {
-            base.copy_to(&shared, &range, 0)?;
-        }
-        let file = File::from(shared.try_clone()?);
+        let spare = base.as_ref().filter(|_| has_likes).and_then(|base| Spare::take(base, &range));
+        let file = match (spare, base) {
+            (Some(file), _) => file,
+            (None, base) => {
+                let file = File::from(shared_file::create("pglite-window", self.len)?);
+                if let Some(base) = base {
+                    base.copy_mapped(region, &range, &file, 0)?;
+                }
+                file
+            }
+        };
         for offset in written_pages(region, &range)? {
             let page = region
                 .slice(offset as u32, PAGE)
                 .map_err(|_| io::Error::other("the window lies outside of memory"))?;
             file.write_all_at(page, (offset - self.start) as u64)?;
         }
+        let shared = OwnedFd::from(file);
         self.map(region, &shared)?;
         *backing = Backing::Shared(shared);
         self.changed.notify_all();

@@ -174,10 +174,11 @@ impl PgliteServer {
         let port = listening.tcp().map(|address| address.port());
         let options = CopyOptions { port, ..CopyOptions::default() };
         let (cluster, session) = Cluster::from_image(&runtime, image, &options)?;
-        drop(session);
         let access = image.access().clone();
         let mut server = PgliteServer::new(cluster, access, runtime, password, true);
         server.add(bound.listener, listening)?;
+        // At its end the window is shared, in the way of a server.
+        drop(session);
         Ok(server)
     }
 

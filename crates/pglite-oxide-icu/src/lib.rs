@@ -12,6 +12,8 @@ pub struct Packed {
     pub packed: &'static [u8],
     /// BLAKE3 of the unpacked bytes, in hexadecimal.
     pub blake3: &'static str,
+    /// XXH3 of 128 bits of the unpacked bytes, without seed.
+    pub xxh3: u128,
     /// Number of unpacked bytes.
     pub len: u64,
 }

@@ -55,10 +55,14 @@ impl Dormant {
         process::start_copy_later(kernel, process, move || {
             let (kernel, process) = (context_kernel, context_process);
             let window = kernel.window.get().ok_or_else(no_window)?;
-            if !window.is_shared() {
-                if let Some(session) = kernel.processes.get(self.session) {
-                    session.ask_to_share_window();
-                }
+            let image = &self.image;
+            let shared = window.is_shared();
+            if !shared && let Some(session) = kernel.processes.get(self.session) {
+                session.ask_to_share_window();
+            }
+            // While the session makes it.
+            let region = image.memory()?;
+            if !shared {
                 // It may be in the middle of a long computation.
                 while !window.wait_shared(SHARE_PAUSE) {
                     if kernel.ending.load(Ordering::Relaxed) {
@@ -66,8 +70,6 @@ impl Dormant {
                     }
                 }
             }
-            let image = &self.image;
-            let region = image.memory()?;
             window.map_into(&region)?;
             let context = Context {
                 #[cfg(feature = "tls")]

@@ -102,6 +102,7 @@ pub(crate) struct Packed {
     pub(crate) packed_blake3: String,
     pub(crate) size: u64,
     pub(crate) blake3: String,
+    pub(crate) xxh3: String,
 }
 
 impl Manifest {

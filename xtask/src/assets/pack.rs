@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use twox_hash::XxHash3_128;
 use zstd::stream::raw::CParameter;
 
 use super::libraries::icu_data;
@@ -221,6 +222,7 @@ pub(crate) fn store(
         packed_blake3: blake3::hash(&packed).to_hex().to_string(),
         size: content.len() as u64,
         blake3: blake3::hash(content).to_hex().to_string(),
+        xxh3: format!("{:032x}", XxHash3_128::oneshot(content)),
     })
 }
 
@@ -272,10 +274,11 @@ pub(crate) fn write_index(build: &Build, dir: &str, packed: &[Packed]) -> Result
         let _ = write!(
             text,
             "\n/// {what}.\npub const {constant}: Packed = Packed {{\n    packed: include_bytes!(\"{file}\"),\n    \
-             blake3: \"{blake3}\",\n    len: {len},\n}};\n",
+             blake3: \"{blake3}\",\n    xxh3: 0x{xxh3},\n    len: {len},\n}};\n",
             what = file.what,
             file = file.file,
             blake3 = file.blake3,
+            xxh3 = file.xxh3,
             len = file.size,
         );
     }

@@ -138,8 +138,8 @@ fn write_modules(build: &Build, packed: &[Packed]) -> Result<()> {
         let _ = write!(
             text,
             "    Module {{\n        name: \"{name}\",\n        packed: include_bytes!(\"{}\"),\n        \
-             blake3: \"{}\",\n        len: {},\n    }},\n",
-            file.file, file.blake3, file.size
+             blake3: \"{}\",\n        xxh3: 0x{},\n        len: {},\n    }},\n",
+            file.file, file.blake3, file.xxh3, file.size
         );
     }
     text += "];\n";
