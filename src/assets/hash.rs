@@ -17,6 +17,8 @@ use blake3::hazmat::{
 };
 use twox_hash::XxHash3_128;
 
+use crate::page_buffer::PageBuffer;
+
 /// What one thread hashes at a time; a power of two, which makes it a subtree wherever it begins.
 const SUBTREE: u64 = 2 << 20;
 
@@ -67,12 +69,12 @@ pub(crate) fn hash_file(file: &File, range: Range<u64>) -> io::Result<blake3::Ha
     Ok(merge_subtrees_root(&merge(left), &merge(right), Mode::Hash))
 }
 
-fn buffer() -> Vec<u8> {
-    vec![0; BUFFER]
+fn buffer() -> PageBuffer {
+    PageBuffer::new(BUFFER)
 }
 
-/// Asking for it reads files of the system.
-fn threads() -> usize {
+/// How many threads are of use at once. Asking for it reads files of the system.
+pub(super) fn threads() -> usize {
     static THREADS: OnceLock<usize> = OnceLock::new();
     *THREADS.get_or_init(|| {
         std::thread::available_parallelism().map_or(1, |count| count.get().min(MAX_THREADS))

@@ -92,16 +92,33 @@ impl Runtime {
             }
             Ok((installation, extensions::packed(&cache)))
         };
-        // Half the work is comparing hashes. As much of it as can be done at once is: the processors divide it.
+        let load_image = || {
+            if let Some(load) = with_image {
+                load(&cache);
+            }
+        };
+        // The code takes longest, and its thread is to have a processor to itself.
         let (module, installation) = std::thread::scope(|scope| {
             let thread = || std::thread::Builder::new().name("pglite assets".into());
-            if let Some(load) = with_image {
-                let cache = &cache;
+            let processors = hash::threads();
+            if processors > 2 {
                 // Without this thread, whoever needs the image loads it.
-                let _ = thread().spawn_scoped(scope, move || load(cache));
+                let _ = thread().spawn_scoped(scope, load_image);
             }
-            let installation = thread().spawn_scoped(scope, load_installation);
+            let installation = thread().spawn_scoped(scope, move || {
+                let installation = load_installation();
+                if processors <= 2 {
+                    load_image();
+                }
+                installation
+            });
             let module = load_module(&cache, &code, Some(open_memory));
+            if let Ok(instances) = &module
+                && with_image.is_some()
+            {
+                // While the others go on.
+                instances.make_one_ready();
+            }
             let installation = match installation {
                 Ok(thread) => {
                     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))

@@ -247,6 +247,13 @@ impl Instances {
         }
     }
 
+    /// Makes an instance for the first process that is a copy. If that fails, the process hears why.
+    pub(crate) fn make_one_ready(&self) {
+        if let Ok(instance) = self.make() {
+            self.lock().vacant.push(instance);
+        }
+    }
+
     /// There is a process that will be followed by others. From the second time on, some instances are made ahead of
     /// time: who has one database may never have another.
     pub(super) fn keep_ready(self: &Arc<Instances>) {

@@ -7,6 +7,8 @@ use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
+use crate::page_buffer::PageBuffer;
+
 /// A file of `len` zero bytes that has no name and takes no room until it is written.
 pub(crate) fn create(name: &str, len: usize) -> io::Result<OwnedFd> {
     let fd = open(name)?;
@@ -89,7 +91,7 @@ fn each_part(
     each: &mut dyn FnMut(usize, &[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     let source = File::from(file.try_clone_to_owned()?);
-    let mut buffer = vec![0u8; 256 << 10];
+    let mut buffer = PageBuffer::new(256 << 10);
     each_data(&file, range, |data| {
         for offset in data.clone().step_by(buffer.len()) {
             let len = buffer.len().min(data.end - offset);

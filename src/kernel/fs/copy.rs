@@ -4,6 +4,7 @@ use std::io::IoSliceMut;
 
 use super::{FileKind, FileSystem, FsResult, OpenOptions};
 use crate::kernel::errno::Errno;
+use crate::page_buffer::PageBuffer;
 
 /// Bytes moved at once.
 const CHUNK: usize = 256 << 10;
@@ -15,7 +16,7 @@ pub(crate) fn copy_tree(from: &dyn FileSystem, to: &dyn FileSystem) -> FsResult<
 
 /// Copies everything below the directory `base` of `from` to the root of `to`.
 pub(crate) fn copy_subtree(from: &dyn FileSystem, base: &str, to: &dyn FileSystem) -> FsResult<()> {
-    let mut buffer = vec![0u8; CHUNK];
+    let mut buffer = PageBuffer::new(CHUNK);
     copy_dir(&Copy { from, base, to }, "", &mut buffer)
 }
 
