@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use zstd_rs::Decompressor;
+use zstd_safe::DCtx;
 
 use super::cache::{Asset, has_hash};
 
@@ -42,7 +42,7 @@ pub(super) fn unpack(targets: Vec<(Asset, File)>) -> Vec<Result<File, Failure>> 
     let helpers = jobs.len().min(processors) - usize::from(!jobs.is_empty());
     let jobs = Mutex::new(jobs);
     let work = || {
-        let mut decompressor = Decompressor::new();
+        let mut decompressor = DCtx::create();
         let mut buffer = Vec::new();
         let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         while let Some((target, frame)) = next() {
@@ -73,7 +73,7 @@ struct Target {
 }
 
 impl Target {
-    fn unpack(&self, frame: &Frame, decompressor: &mut Decompressor, buffer: &mut Vec<u8>) {
+    fn unpack(&self, frame: &Frame, decompressor: &mut DCtx<'_>, buffer: &mut Vec<u8>) {
         if self.result.get().is_none()
             && let Err(failure) = self.write(frame, decompressor, buffer)
         {
@@ -89,14 +89,18 @@ impl Target {
     fn write(
         &self,
         frame: &Frame,
-        decompressor: &mut Decompressor,
+        decompressor: &mut DCtx<'_>,
         buffer: &mut Vec<u8>,
     ) -> Result<(), Failure> {
         buffer.clear();
         buffer.reserve_exact(frame.len);
-        decompressor
-            .decompress_frame(frame.packed, None, frame.len, buffer)
-            .map_err(|error| Failure::Corrupt(error.to_string()))?;
+        let len = decompressor
+            .decompress(buffer, frame.packed)
+            .map_err(|code| Failure::Corrupt(zstd_safe::get_error_name(code).to_owned()))?;
+        if len != frame.len {
+            let reason = format!("a frame of {} bytes has {len}", frame.len);
+            return Err(Failure::Corrupt(reason));
+        }
         self.file.write_all_at(buffer, frame.offset).map_err(Failure::Write)
     }
 
