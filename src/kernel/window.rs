@@ -88,9 +88,9 @@ impl Window {
         let Backing::Single(base) = &*backing else { return Ok(()) };
         let range = self.range();
         let spare = base.as_ref().filter(|_| has_likes).and_then(|base| Spare::take(base, &range));
-        let file = match (spare, base) {
-            (Some(file), _) => file,
-            (None, base) => {
+        let file = match spare {
+            Some(file) => file,
+            None => {
                 let file = File::from(shared_file::create("pglite-window", self.len)?);
                 if let Some(base) = base {
                     base.copy_mapped(region, &range, &file, 0)?;
