@@ -3,6 +3,7 @@
 pub(crate) mod auth;
 pub(crate) mod bad_input;
 mod execute;
+mod first_client;
 mod lifecycle;
 mod observe;
 mod raw;
