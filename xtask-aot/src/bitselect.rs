@@ -1,9 +1,9 @@
 //! Takes `v128.bitselect` out of a module.
 //!
-//! Wasmer's LLVM makes a selection of 128 bits of it, and LLVM some thousand instructions of that, one bit after the other:
-//! half a microsecond, and a distance of two vectors that used it for each four numbers took several hundred times as long as
-//! one that did not. LLVM, on its way to WebAssembly, makes it of any loop that it vectorises with a condition in it. So here
-//! it becomes the three operations that it stands for.
+//! Wasmer's LLVM makes a selection of 128 bits of it, and LLVM about a thousand instructions of that, one bit after the other.
+//! A distance of two vectors that had it for each four numbers took several hundred times as long as one that did not. LLVM, on
+//! its way to WebAssembly, makes it of any loop that it vectorises with a condition in it. So here it becomes the three
+//! operations that it stands for.
 
 use anyhow::{Context as _, Result};
 use wasmparser::{FunctionBody, Operator, Parser, Payload};

@@ -35,7 +35,7 @@ fn load_f32(from: &[f32; 8]) -> Eight {
 
 /// How half precision numbers are made single precision ones, with arithmetic and shifts only.
 ///
-/// Wasmer's LLVM makes some thousand instructions of a `v128.bitselect`, one bit after the other, by which a distance took
+/// Wasmer's LLVM makes about a thousand instructions of a `v128.bitselect`, one bit after the other, by which a distance took
 /// several hundred times as long; and for `v128.and` and its like it moves lanes to other registers and back. The compiler
 /// would make those of shifts by distances that it knows. So it is not to know them.
 #[derive(Clone, Copy)]
