@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use wasmer::sys::{CpuFeature, EngineBuilder, Features, Target, Triple};
 use wasmer::{Engine, Module};
 
+mod bitselect;
 #[path = "../../src/kernel/features.rs"]
 mod features;
 
@@ -58,6 +59,7 @@ fn main() -> Result<()> {
     let wasm = std::fs::read(input).with_context(|| format!("cannot read {}", input.display()))?;
     let engine = engine(compiler, target(&triple)?)?;
     let start = Instant::now();
+    let wasm = bitselect::lower(&wasm).with_context(|| format!("in {}", input.display()))?;
     let module = Module::new(&engine, &wasm).context("the module does not compile")?;
     let artifact = module.serialize().context("the artifact cannot be serialized")?;
     std::fs::write(output, &artifact)

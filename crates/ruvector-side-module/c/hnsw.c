@@ -30,10 +30,10 @@ double		ruvector_oversample = 0;
 
 static relopt_kind options_kind;
 static relopt_kind ruhnsw_options_kind;
-/* f16 is not offered: in WebAssembly the build of a graph with it did not end. */
 
 static relopt_enum_elt_def quantizer_options[] = {
 	{"none", HNSW_EXACT},
+	{"f16", HNSW_F16},
 	{"sq8", HNSW_SQ8},
 	{NULL}
 };
@@ -64,7 +64,7 @@ hnsw_init(void)
 	options_kind = AddOptions();
 	ruhnsw_options_kind = AddOptions();
 	add_enum_reloption(ruhnsw_options_kind, "quantizer", "What is kept of a vector", quantizer_options, HNSW_SQ8,
-					   "Valid values are \"none\" and \"sq8\".", AccessExclusiveLock);
+					   "Valid values are \"none\", \"f16\" and \"sq8\".", AccessExclusiveLock);
 
 	/* Descriptions are those of pgvector, which tools show. */
 	DefineCustomIntVariable("hnsw.ef_search", "Sets the size of the dynamic candidate list for search",

@@ -33,25 +33,48 @@ fn load_f32(from: &[f32; 8]) -> Eight {
     }
 }
 
-#[inline(always)]
-fn load_f16(from: &[F16; 8]) -> Eight {
-    // SAFETY: there are eight numbers of two bytes to read, and loads need no alignment.
-    let bits = unsafe { v128_load(from.as_ptr().cast()) };
-    [widen(u32x4_extend_low_u16x8(bits)), widen(u32x4_extend_high_u16x8(bits))]
+/// How half precision numbers are made single precision ones, with arithmetic and shifts only.
+///
+/// Wasmer's LLVM makes about a thousand instructions of a `v128.bitselect`, one bit after the other, by which a distance took
+/// several hundred times as long; and for `v128.and` and its like it moves lanes to other registers and back. The compiler
+/// would make those of shifts by distances that it knows. So it is not to know them.
+#[derive(Clone, Copy)]
+struct Widening {
+    /// 15, from the sign to the lowest bit, and back.
+    sign: u32,
+    sign_back: u32,
+    /// 4: what is left when the sign was shifted out has one bit more than 3.
+    exponent: u32,
 }
 
-/// Four half precision numbers in 32 bits each to single precision, as `F16::to_f32` does it.
-#[inline(always)]
-fn widen(bits: v128) -> v128 {
-    let sign = i32x4_shl(v128_and(bits, i32x4_splat(0x8000)), 16);
-    let rest = i32x4_shl(v128_and(bits, i32x4_splat(0x7fff)), 13);
-    let normal = i32x4_add(rest, i32x4_splat(112 << 23));
-    let magic = i32x4_splat(113 << 23);
-    let subnormal = f32x4_sub(i32x4_add(rest, magic), magic);
-    let infinite = i32x4_add(normal, i32x4_splat(112 << 23));
-    let value = v128_bitselect(subnormal, normal, i32x4_lt(rest, i32x4_splat(1 << 23)));
-    let value = v128_bitselect(infinite, value, i32x4_ge(rest, i32x4_splat(0x1f << 23)));
-    v128_or(value, sign)
+impl Widening {
+    #[inline(always)]
+    fn new() -> Self {
+        static DISTANCES: Widening = Widening { sign: 15, sign_back: 15, exponent: 4 };
+        // SAFETY: a reference is valid for reads.
+        unsafe { core::ptr::read_volatile(&raw const DISTANCES) }
+    }
+
+    /// Eight numbers, each as `F16::to_f32` gives it.
+    #[inline(always)]
+    fn load(self, from: &[F16; 8]) -> Eight {
+        // SAFETY: there are eight numbers of two bytes to read, and loads need no alignment.
+        let bits = unsafe { v128_load(from.as_ptr().cast()) };
+        // The upper and the lower 16 bits of single precision numbers: sign, exponent and fraction, three bits further down.
+        let sign = i16x8_shl(u16x8_shr(bits, self.sign), self.sign_back);
+        let upper = u16x8_shr(i16x8_shl(bits, 1), self.exponent);
+        let lower = i16x8_shl(bits, 13);
+        // The highest exponent is that of infinities, and of what is not a number. It becomes the highest one there is.
+        let infinite = u16x8_shr(i16x8_add(upper, i16x8_splat(0x7080)), self.sign);
+        let upper = i16x8_add(upper, i16x8_mul(infinite, i16x8_splat(224 << 7)));
+        let upper = i16x8_add(upper, sign);
+        // Exponents are less by 112 than they should be. This is right for subnormal numbers too.
+        let scale = f32x4_splat(f32::from_bits((127 + 112) << 23));
+        [
+            f32x4_mul(i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(lower, upper), scale),
+            f32x4_mul(i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(lower, upper), scale),
+        ]
+    }
 }
 
 #[inline(always)]
@@ -109,8 +132,15 @@ fn sum<T: Copy>(
     }
     let ((a_blocks, a_rest), (b_blocks, b_rest)) =
         (a_rest.as_chunks::<8>(), b_rest.as_chunks::<8>());
-    for (lanes, (a, b)) in lanes.iter_mut().zip(a_blocks.iter().zip(b_blocks)) {
-        add(lanes, a, b);
+    // One by one, so that sums stay in registers: to choose them by a number, they would have to be in memory.
+    if let (Some(a), Some(b)) = (a_blocks.first(), b_blocks.first()) {
+        add(&mut lanes[0], a, b);
+    }
+    if let (Some(a), Some(b)) = (a_blocks.get(1), b_blocks.get(1)) {
+        add(&mut lanes[1], a, b);
+    }
+    if let (Some(a), Some(b)) = (a_blocks.get(2), b_blocks.get(2)) {
+        add(&mut lanes[2], a, b);
     }
     let last = a_rest.iter().zip(b_rest).fold(0f32, |sum, (&a, &b)| sum + term(a, b));
     reduce(lanes) + last
@@ -163,18 +193,27 @@ fn products(a: &[f32], b: &[f32]) -> Products {
 }
 
 fn l2_squared_f16(a: &[F16], b: &[F16]) -> f32 {
-    sum(a, b, load_f16, step_l2, |a, b| {
-        let difference = a.to_f32() - b.to_f32();
-        difference * difference
-    })
+    let widening = Widening::new();
+    sum(
+        a,
+        b,
+        |from| widening.load(from),
+        step_l2,
+        |a, b| {
+            let difference = a.to_f32() - b.to_f32();
+            difference * difference
+        },
+    )
 }
 
 fn inner_f16(a: &[F16], b: &[F16]) -> f32 {
-    sum(a, b, load_f16, step_inner, |a, b| a.to_f32() * b.to_f32())
+    let widening = Widening::new();
+    sum(a, b, |from| widening.load(from), step_inner, |a, b| a.to_f32() * b.to_f32())
 }
 
 fn l1_f16(a: &[F16], b: &[F16]) -> f32 {
-    sum(a, b, load_f16, step_l1, |a, b| (a.to_f32() - b.to_f32()).abs())
+    let widening = Widening::new();
+    sum(a, b, |from| widening.load(from), step_l1, |a, b| (a.to_f32() - b.to_f32()).abs())
 }
 
 /// Sixteen bytes.

@@ -14,6 +14,15 @@ SELECT avg(v), avg(v::halfvec) FROM unnest(ARRAY['[-0,0,-0]', '[-0,-0,0]']::vect
 SELECT avg(v), avg(v::halfvec) FROM unnest(ARRAY['[-0,0,1]']::vector[]) v;
 SELECT vector_accum('{0}', '[-0,0]'), halfvec_accum('{0}', '[-0,0]');
 
+-- sums over half precision numbers are those over the same numbers in single precision, to the last bit: all numbers there are
+CREATE TABLE pieces AS SELECT array_agg(number ORDER BY bits)::halfvec AS a, array_agg(number ORDER BY bits DESC)::halfvec AS b FROM (
+    SELECT bits, (CASE WHEN bits < 1024 THEN bits * 2::float8 ^ -24 ELSE (1024 + bits % 1024) * 2::float8 ^ (bits / 1024 - 25) END
+        * CASE WHEN bits % 3 = 0 THEN -1 ELSE 1 END)::real AS number FROM generate_series(0, 31743) bits) n GROUP BY bits / 61;
+SELECT count(*), sum(vector_dims(a)), count(*) FILTER (WHERE (a <-> b) <> (a::vector <-> b::vector)) AS l2,
+    count(*) FILTER (WHERE (a <#> b) <> (a::vector <#> b::vector)) AS ip, count(*) FILTER (WHERE (a <+> b) <> (a::vector <+> b::vector)) AS l1,
+    count(*) FILTER (WHERE (a <=> b) <> (a::vector <=> b::vector)) AS cosine FROM pieces;
+DROP TABLE pieces;
+
 -- the catalogue
 SELECT proname, prosrc FROM pg_proc WHERE proname LIKE '%vec%_combine' ORDER BY 1;
 SELECT name, setting, unit, short_desc, extra_desc, context, vartype, min_val, max_val, enumvals, boot_val
