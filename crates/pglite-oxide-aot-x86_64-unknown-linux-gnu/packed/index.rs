@@ -3,7 +3,7 @@
 /// The module as native code, to be mapped by Wasmer.
 pub const POSTGRES: Packed = Packed {
     packed: include_bytes!("postgres.elf.zst"),
-    blake3: "b1fe4a1055ec26addf5fd7ddb2e191f520e3bb80f826d34f1cb5f5c778956b7f",
-    xxh3: 0x95d6e60333e2f139019d354eb206e44f,
-    len: 17027416,
+    blake3: "8b4582692d80288f6737129cab78179b9c4706cca1f013de489166cd2eed4a52",
+    xxh3: 0xba2181d3112b23a3d1e43498c86a0c9b,
+    len: 16673096,
 };

@@ -27,7 +27,7 @@ pub const MEMORY: Packed = Packed {
 /// A new temporary database that has started already.
 pub const IMAGE: Packed = Packed {
     packed: include_bytes!("image.img.zst"),
-    blake3: "fe0b37cf5a4215fd273419873511de7856a93af671760e930a61a192bd48d8a6",
-    xxh3: 0xd7c9b7729b208e7b4d069de0fc25f530,
+    blake3: "33215140cd09416ec06724a2174f08fb50ec30b8b810b5bb095e33319667cfd1",
+    xxh3: 0xf75adf4077c14cbc2ed2fc4872de1a25,
     len: 31960562,
 };

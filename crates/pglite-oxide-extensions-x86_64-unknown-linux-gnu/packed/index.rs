@@ -250,9 +250,9 @@ pub const MODULES: &[Module] = &[
     Module {
         name: "pgcrypto",
         packed: include_bytes!("pgcrypto.so.zst"),
-        blake3: "971cefd3ea0c87a97bc7368c60e4863fb7de91281f14eb7330379cd7872ddf31",
-        xxh3: 0x36c224bf7664b719931cc6fbb016d256,
-        len: 2106760,
+        blake3: "96235630bc3b1799c0dd187810a92d14e90ab1128d9cd055da5953f372d58ada",
+        xxh3: 0xbc82e1672a48ec32d9b44f62b984774f,
+        len: 2096648,
     },
     Module {
         name: "pgrowlocks",
@@ -271,9 +271,9 @@ pub const MODULES: &[Module] = &[
     Module {
         name: "pgxml",
         packed: include_bytes!("pgxml.so.zst"),
-        blake3: "05efa291e69d515d9810969aa0f9d92f19d91aa722a45cb9ff49489922a61b3d",
-        xxh3: 0x1d0d39b49094120289cfeb67bfe5296d,
-        len: 438880,
+        blake3: "c0b28938a52cf8c3b9ead8597be0680b77c853875f4c55e5c0ab7706ca660261",
+        xxh3: 0x33f5b68a4c2272104d6598a58169cb19,
+        len: 421632,
     },
     Module {
         name: "postgres_fdw",
@@ -299,9 +299,9 @@ pub const MODULES: &[Module] = &[
     Module {
         name: "ruvector",
         packed: include_bytes!("ruvector.so.zst"),
-        blake3: "f40e6f2bf41d02568f915f639db3b0e4ed439e1dd8a27d975332a4559638434c",
-        xxh3: 0xe830a1cd14ed23dcb24956020302904d,
-        len: 1763984,
+        blake3: "17eea224740847ec666bba4e8b7441c51807bb4d825051c1a7ebd6aadfe38e25",
+        xxh3: 0x634844f092ceff39b8a8922da7df41e6,
+        len: 718200,
     },
     Module {
         name: "seg",

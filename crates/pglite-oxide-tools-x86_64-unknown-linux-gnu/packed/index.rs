@@ -3,7 +3,7 @@
 /// The tools as native code, to be mapped by Wasmer.
 pub const TOOLS: Packed = Packed {
     packed: include_bytes!("tools.elf.zst"),
-    blake3: "7e9e711ecdc20805fb515bbe0cb7f52680367d2de13317077d1b32e13386e011",
-    xxh3: 0xdbb4870710f19023b4b15f0a749360f1,
-    len: 2488880,
+    blake3: "7ef059cd5b08c34cd523435137f240f0a5f86a1a8a41b9bb984756fde0cb565f",
+    xxh3: 0x480c9a00a7e3fd02d262877f99fedb43,
+    len: 2364272,
 };
