@@ -64,7 +64,6 @@ mod error;
 #[allow(unsafe_code, reason = "the kernel owns memory and makes the host's system calls")]
 mod kernel;
 mod options;
-mod page_buffer;
 mod pglite;
 mod server;
 mod snapshot;

@@ -17,7 +17,7 @@ use blake3::hazmat::{
 };
 use twox_hash::XxHash3_128;
 
-use crate::page_buffer::PageBuffer;
+use crate::kernel::page_buffer::PageBuffer;
 
 /// What one thread hashes at a time; a power of two, which makes it a subtree wherever it begins.
 const SUBTREE: u64 = 2 << 20;

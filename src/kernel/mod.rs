@@ -17,6 +17,7 @@ mod instance;
 pub(crate) mod linker;
 mod listener;
 mod memory;
+pub(crate) mod page_buffer;
 mod page_map;
 mod park;
 pub(crate) mod process;

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use crate::page_buffer::PageBuffer;
+use super::page_buffer::PageBuffer;
 
 /// A file of `len` zero bytes that has no name and takes no room until it is written.
 pub(crate) fn create(name: &str, len: usize) -> io::Result<OwnedFd> {

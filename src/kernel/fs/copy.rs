@@ -4,7 +4,7 @@ use std::io::IoSliceMut;
 
 use super::{FileKind, FileSystem, FsResult, OpenOptions};
 use crate::kernel::errno::Errno;
-use crate::page_buffer::PageBuffer;
+use crate::kernel::page_buffer::PageBuffer;
 
 /// Bytes moved at once.
 const CHUNK: usize = 256 << 10;
