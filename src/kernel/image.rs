@@ -318,7 +318,7 @@ impl Base {
             }
             for offset in written(page_map, region, range)? {
                 let page = page(region, offset)?;
-                if before.is_some() || !is_zero(page) {
+                if !is_zero(page) {
                     base.file.write_all_at(page, offset as u64)?;
                 }
             }

@@ -56,18 +56,17 @@ impl Dormant {
             let (kernel, process) = (context_kernel, context_process);
             let window = kernel.window.get().ok_or_else(no_window)?;
             let image = &self.image;
-            let shared = window.is_shared();
-            if !shared && let Some(session) = kernel.processes.get(self.session) {
+            if !window.is_shared()
+                && let Some(session) = kernel.processes.get(self.session)
+            {
                 session.ask_to_share_window();
             }
             // While the session makes it.
             let region = image.memory()?;
-            if !shared {
-                // It may be in the middle of a long computation.
-                while !window.wait_shared(SHARE_PAUSE) {
-                    if kernel.ending.load(Ordering::Relaxed) {
-                        return Err(io::Error::other("the cluster ends"));
-                    }
+            // It may be in the middle of a long computation.
+            while !window.wait_shared(SHARE_PAUSE) {
+                if kernel.ending.load(Ordering::Relaxed) {
+                    return Err(io::Error::other("the cluster ends"));
                 }
             }
             window.map_into(&region)?;
