@@ -66,7 +66,7 @@ impl Builder {
         let own = self.kernel.order(code, code);
         let twin = plan.nearest.iter().find(|candidate| {
             candidate.distance == own
-                && self.codes.code(candidate.id.0 as u32) == Some(code)
+                && self.codes.code(candidate.id.0 as u32) == Some(self.codes.kept(code))
                 && self
                     .rows
                     .get(candidate.id.0 as usize)

@@ -11,6 +11,7 @@ mod insert;
 mod kernel;
 mod layout;
 mod pages;
+mod rabitq;
 mod scan;
 mod sq8;
 

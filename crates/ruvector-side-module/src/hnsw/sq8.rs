@@ -9,9 +9,6 @@ use ruvector_core::kernels::Kernels;
 use ruvector_core::quantize::{Sq8, encode_numbers};
 
 use super::insert::Settings;
-use crate::view::slice;
-use crate::{Failure, report};
-
 /// Bytes of an offset.
 pub(super) const OFFSET: usize = 4;
 
@@ -64,47 +61,17 @@ pub(super) fn encode(
 const MARGIN: f32 = 1.25;
 
 /// The step for codes around zero by which the numbers of a few vectors are within the range.
-fn rough_step(sample: &[f32]) -> f32 {
+pub(super) fn rough_step(sample: &[f32]) -> f32 {
     let most = sample.iter().map(|x| x.abs()).filter(|x| x.is_finite()).fold(0.0, f32::max);
     let step = most * MARGIN / 127.0;
     if step.is_normal() { step } else { 1.0 / 127.0 }
 }
 
-fn train(sample: &[f32], dimensions: usize, center: &mut [f32]) -> Result<f32> {
+pub(super) fn train(sample: &[f32], dimensions: usize, center: &mut [f32]) -> Result<f32> {
     let mut vectors: Vec<&[f32]> = Vec::new();
     vectors.try_reserve_exact(sample.len() / dimensions.max(1))?;
     vectors.extend(sample.chunks_exact(dimensions.max(1)));
     let quantizer = Sq8::train(vectors.iter().copied(), dimensions)?;
     center.copy_from_slice(quantizer.center());
     Ok(quantizer.step())
-}
-
-/// Chooses the centres and the step by a sample; if it is but of a few vectors, the centres are zero.
-///
-/// # Safety
-/// `count` vectors of so many dimensions are at `sample`, there is room for a vector at `center`, and the others can be
-/// written to.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ruvector_hnsw_train(
-    sample: *const f32,
-    count: usize,
-    dimensions: u32,
-    few: bool,
-    center: *mut f32,
-    step: *mut f32,
-    failure: *mut Failure,
-) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let dimensions = dimensions as usize;
-        let sample = slice(sample, count.saturating_mul(dimensions));
-        let center = core::slice::from_raw_parts_mut(center, dimensions);
-        let trained = if few {
-            center.fill(0.0);
-            Ok(rough_step(sample))
-        } else {
-            train(sample, dimensions, center)
-        };
-        report(trained.map(|trained| *step = trained), failure)
-    }
 }
