@@ -2,7 +2,7 @@
 
 /// The square root, correctly rounded on every target.
 #[inline]
-pub(crate) fn sqrt(x: f64) -> f64 {
+pub fn sqrt(x: f64) -> f64 {
     #[cfg(feature = "std")]
     return x.sqrt();
     // One instruction, where a library would be a loop over the bits.

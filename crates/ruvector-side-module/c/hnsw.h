@@ -339,7 +339,7 @@ typedef struct HnswRerank HnswRerank;
 
 extern HnswRerank *HnswBeginRerank(IndexScanDesc scan, MemoryContext parent);
 extern void HnswRestartRerank(HnswRerank *rerank, Datum query);
-extern void HnswRerankRows(HnswRerank *rerank, const ItemPointerData *rows, int count);
+extern void HnswAddFound(HnswRerank *rerank, double least, const ItemPointerData *rows, int count);
 extern void HnswFinishBatch(HnswRerank *rerank);
 extern bool HnswTakeReranked(HnswRerank *rerank, ItemPointer row, double *distance);
 extern void HnswEndRerank(HnswRerank *rerank);
@@ -430,6 +430,7 @@ extern void ruvector_hnsw_insert_free(HnswInsertion *insertion);
 extern HnswSearch *ruvector_hnsw_search_new(const HnswSettings *settings, const char *code, size_t length,
 											uint32 ef, bool iterative);
 extern bool ruvector_hnsw_search_take(HnswSearch *search, uint64 *element, float *distance);
+extern double ruvector_hnsw_search_least(const HnswSearch *search, float order, const char *code, size_t length);
 extern int32 ruvector_hnsw_search_step(HnswSearch *search, HnswAccess *access,
 									   const HnswSearchLimits *limits, Failure *failure);
 

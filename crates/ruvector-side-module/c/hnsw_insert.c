@@ -102,7 +102,7 @@ hnswinsert(Relation index, Datum *values, bool *isnull, ItemPointer row, Relatio
 	context = AllocSetContextCreate(CurrentMemoryContext, "hnsw insert", ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(context);
 	/* First, as it may open a table, by which what is remembered of the index may go. */
-	value = PointerGetDatum(PG_DETOAST_DATUM(values[0]));
+	value = PointerGetDatum(Detoasted(values[0]));
 	access.info = HnswCopyInfo(HnswGetInfo(index), context);
 	if (HnswIsUntrained(access.info))
 	{

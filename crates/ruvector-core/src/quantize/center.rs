@@ -19,7 +19,7 @@ pub fn center<'a>(
 ) -> Result<Vec<f32>> {
     let mut lengths: Vec<f64> = Vec::new();
     lengths.try_reserve_exact(sample.clone().count())?;
-    lengths.extend(sample.clone().map(|vector| l2_norm(vector)).filter(|length| length.is_finite()));
+    lengths.extend(sample.clone().map(l2_norm).filter(|length| length.is_finite()));
     let longest = if lengths.is_empty() {
         0.0
     } else {
@@ -55,7 +55,10 @@ mod tests {
     fn centers() {
         assert_eq!(of(&[]), [0.0, 0.0]);
         assert_eq!(of(&[[1.0, 2.0], [3.0, 4.0]]), [2.0, 3.0]);
-        assert_eq!(of(&[[1.0, 2.0], [3.0, 4.0], [f32::NAN, 1.0], [1.0, f32::INFINITY]]), [2.0, 3.0]);
+        assert_eq!(
+            of(&[[1.0, 2.0], [3.0, 4.0], [f32::NAN, 1.0], [1.0, f32::INFINITY]]),
+            [2.0, 3.0]
+        );
         assert_eq!(of(&[[1.0, 2.0], [3.0, 4.0], [2.0, 3.0], [1e30, 1e30]]), [2.0, 3.0]);
         assert_eq!(of(&[[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [4.0, 8.0]]), [1.0, 2.0]);
     }

@@ -157,6 +157,18 @@ impl<'a> RaBitQQueryRef<'a> {
             - self.step * self.sum as f32;
         sum / (root(length) * code.alignment.max(f32::MIN_POSITIVE))
     }
+
+    /// How far off [`RaBitQQueryRef::cosine`] may be; see [`RaBitQ::cosine`] for `width`.
+    #[inline]
+    pub fn cosine_error(&self, code: &RaBitQCodeRef<'_>, width: f32) -> f32 {
+        let length = (8 * code.bits.len()) as f32;
+        let alignment = code.alignment.max(f32::MIN_POSITIVE);
+        let spread = root((1.0 - alignment * alignment).max(0.0));
+        let of_code = spread / alignment / root((length - 1.0).max(1.0));
+        // Of a number rounded to a step, the error's standard deviation is the step over the root of twelve.
+        let of_query = self.step * 0.288_675_13 / alignment;
+        width * (of_code + of_query)
+    }
 }
 
 #[inline]
@@ -295,13 +307,9 @@ impl RaBitQ {
     /// `width` is the paper's `epsilon`: the error is exceeded as often as a normal variable is beyond that many standard
     /// deviations, about once in twenty for 1.9.
     pub fn cosine(&self, code: RaBitQCodeRef<'_>, query: &RaBitQQuery, width: f32) -> Estimate {
-        let value = query.as_ref().cosine(kernels::detect(), &code);
-        let alignment = code.alignment.max(f32::MIN_POSITIVE);
-        let spread = root((1.0 - alignment * alignment).max(0.0));
-        let of_code = spread / alignment / root((self.padded as f32 - 1.0).max(1.0));
-        // Of a number rounded to a step, the error's standard deviation is the step over the root of twelve.
-        let of_query = query.step * 0.288_675_13 / alignment;
-        Estimate { value, error: width * (of_code + of_query) }
+        let query = query.as_ref();
+        let value = query.cosine(kernels::detect(), &code);
+        Estimate { value, error: query.cosine_error(&code, width) }
     }
 
     /// The squared Euclidean distance. See [`RaBitQ::cosine`] for `width`.

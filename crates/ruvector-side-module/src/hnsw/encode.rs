@@ -9,7 +9,7 @@ use crate::view::{Value, View, slice};
 use crate::{Failure, report};
 
 /// The largest number that half precision has.
-const LARGEST: f32 = 65504.0;
+pub(super) const LARGEST: f32 = 65504.0;
 
 /// Numbers as half precision has them. Larger ones become the largest: they are found, but by codes that say less.
 fn encode_f16(numbers: impl Iterator<Item = f32>, code: &mut [u8]) {
@@ -34,13 +34,10 @@ pub unsafe extern "C" fn ruvector_hnsw_code_lengths(
         let (settings, dimensions) = (&*settings, dimensions as usize);
         let (length, with_more) = if settings.is_rabitq() {
             rabitq::lengths(dimensions, settings.has_offsets())
+        } else if settings.is_f16() {
+            (2 * dimensions, 2 * dimensions)
         } else {
-            let length = match (settings.is_f16(), settings.has_offsets()) {
-                (true, _) => 2 * dimensions,
-                (false, true) => dimensions + sq8::OFFSET,
-                (false, false) => dimensions,
-            };
-            (length, length)
+            sq8::lengths(settings, dimensions)
         };
         (*code, *prepared) = (length as u32, with_more as u32);
     }
@@ -79,7 +76,7 @@ pub unsafe extern "C" fn ruvector_hnsw_encode(
 
 fn encode(
     settings: &Settings,
-    numbers: impl Iterator<Item = f32>,
+    numbers: impl Iterator<Item = f32> + Clone,
     center: &[f32],
     code: &mut [u8],
 ) -> Result<()> {

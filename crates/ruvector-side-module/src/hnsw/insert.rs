@@ -34,12 +34,19 @@ const SQ8: u32 = 1;
 const F16: u32 = 2;
 /// Those of one bit for each dimension, likewise.
 const RABITQ: u32 = 3;
+/// Euclidean distances, likewise.
+const L2: u32 = 0;
 /// Inner products, likewise.
 const INNER_PRODUCT: u32 = 1;
 
 impl Settings {
     pub(super) fn kernel(&self) -> Kernel {
         Kernel::new(self)
+    }
+
+    /// Is it squared Euclidean distances that order codes?
+    pub(super) const fn is_l2(&self) -> bool {
+        self.metric == L2
     }
 
     /// Have codes one byte for each dimension?

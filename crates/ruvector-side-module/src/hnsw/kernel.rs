@@ -94,6 +94,12 @@ impl Kernel {
         }
     }
 
+    /// The part of a quantised code that is on pages.
+    #[inline]
+    fn kept<'a>(&self, code: &'a [u8]) -> &'a [u8] {
+        code.get(..self.room).unwrap_or(code)
+    }
+
     /// What orders vectors as the distance does; what is not a number counts as infinite.
     #[inline]
     pub(super) fn order(&self, a: &[u8], b: &[u8]) -> f32 {
@@ -122,11 +128,15 @@ impl Kernel {
                     _ => -a.raw_inner(b),
                 }
             }
-            Kind::Sq8 => match self.metric {
-                Metric::L2 => self.kernels.l2_squared_i8(sq8::signed(a), sq8::signed(b)) as f32,
-                Metric::L1 => sq8::l1(a, b),
-                _ => sq8::negative_inner(self.kernels, self.step, a, b),
-            },
+            Kind::Sq8 => {
+                // Without what is behind the code of what is searched for.
+                let (a, b) = (self.kept(a), self.kept(b));
+                match self.metric {
+                    Metric::L2 => self.kernels.l2_squared_i8(sq8::signed(a), sq8::signed(b)) as f32,
+                    Metric::L1 => sq8::l1(a, b),
+                    _ => sq8::negative_inner(self.kernels, self.step, a, b),
+                }
+            }
             Kind::RaBitQ => rabitq::order(self.kernels, self.metric == Metric::L2, self.room, a, b),
             Kind::Bit => match self.metric {
                 Metric::Hamming => self.kernels.hamming(a, b) as f32,
@@ -141,6 +151,16 @@ impl Kernel {
             },
         };
         if order.is_nan() { f32::INFINITY } else { order }
+    }
+}
+
+impl Query {
+    /// How far off the order of a code of one bit for each dimension may be.
+    pub(super) fn error(&self, code: &[u8]) -> f64 {
+        let own = self.code.as_ref();
+        own.map_or(f64::INFINITY, |own| {
+            rabitq::error_of_square(self.kernel.room, own.bytes(), code)
+        })
     }
 }
 

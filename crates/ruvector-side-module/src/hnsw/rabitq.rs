@@ -79,6 +79,21 @@ fn estimate(kernels: &Kernels, is_l2: bool, length: usize, a: &[u8], b: &[u8]) -
     })
 }
 
+/// So many standard deviations are allowed for the error of an estimate.
+const WIDTH: f32 = 3.0;
+
+/// How far off the squared Euclidean distance may be that is estimated of a query and a code of `length` bytes.
+pub(super) fn error_of_square(length: usize, query: &[u8], code: &[u8]) -> f64 {
+    let error = || {
+        let (own, more) = query.split_at_checked(length)?;
+        let own = parse_code(own, false)?;
+        let code = parse_code(code.get(..length)?, false)?;
+        let error = parse_query(&own, more)?.cosine_error(&code, WIDTH);
+        Some(2.0 * f64::from(own.norm) * f64::from(code.norm) * f64::from(error))
+    };
+    error().unwrap_or(f64::INFINITY)
+}
+
 /// Writes the code of numbers, as many as there are centres, and what is behind it. `to` has room for all of it.
 pub(super) fn encode(
     settings: &Settings,
