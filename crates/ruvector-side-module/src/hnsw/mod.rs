@@ -12,6 +12,7 @@ mod kernel;
 mod layout;
 mod pages;
 mod scan;
+mod shared;
 mod sq8;
 
 use alloc::boxed::Box;
