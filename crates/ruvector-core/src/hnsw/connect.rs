@@ -79,9 +79,10 @@ impl Links {
 /// # Errors
 /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
 pub fn connect(lists: &mut impl Lists) -> Result<usize> {
+    let mut left = 0;
     // A link that gives way may have been the last one to another element.
     for _ in 0..8 {
-        let reached = reached(lists)?.reached;
+        let reached = reached(lists)?;
         let mut lost = Vec::new();
         for element in (0..lists.count()).filter(|&element| lists.level(element).is_some()) {
             if reached.get(element as usize) != Some(&true) {
@@ -89,8 +90,9 @@ pub fn connect(lists: &mut impl Lists) -> Result<usize> {
                 lost.push(element);
             }
         }
-        if lost.is_empty() {
-            return Ok(0);
+        left = lost.len();
+        if left == 0 {
+            break;
         }
         let mut incoming = incoming(lists)?;
         for element in lost {
@@ -106,118 +108,28 @@ pub fn connect(lists: &mut impl Lists) -> Result<usize> {
             }
         }
     }
-    connect_by_tree(lists)
+    Ok(left)
 }
-
-/// As [`connect`], where that does not come to an end: groups of vectors that are equal, or as far from each other, drive
-/// out each other's links. Here no link gives way on which a way to another element depends.
-fn connect_by_tree(lists: &mut impl Lists) -> Result<usize> {
-    let mut tree = reached(lists)?;
-    loop {
-        let (mut left, mut first, mut progress) = (0, None, false);
-        for element in 0..lists.count() {
-            if tree.reached[element as usize] || lists.level(element).is_none() {
-                continue;
-            }
-            let mut nearest: Option<(f32, u32, usize)> = None;
-            for (from, distance) in links_of(lists, element)? {
-                let nearer = nearest.is_none_or(|(other, ..)| distance.total_cmp(&other).is_lt());
-                if nearer
-                    && tree.reached[from as usize]
-                    && let Some(at) = tree.place(lists, from)
-                {
-                    nearest = Some((distance, from, at));
-                }
-            }
-            if let Some((distance, from, at)) = nearest {
-                lists.put(from, at, element, distance);
-                tree.grow(lists, element, from)?;
-                progress = true;
-            } else {
-                left += 1;
-                first = first.or(Some(element));
-            }
-        }
-        let Some(first) = first else { return Ok(0) };
-        if progress {
-            continue;
-        }
-        // It has no link to any of the others: any place will do.
-        let place = (0..lists.count())
-            .filter(|&from| tree.reached[from as usize])
-            .find_map(|from| Some((from, tree.place(lists, from)?)));
-        let Some((from, at)) = place else { return Ok(left) };
-        lists.put(from, at, first, f32::INFINITY);
-        tree.grow(lists, first, from)?;
-    }
-}
-
-fn links_of(lists: &impl Lists, element: u32) -> Result<Vec<(u32, f32)>> {
-    let mut links = Vec::new();
-    links.try_reserve_exact(lists.room())?;
-    lists.each_link(element, 0, |link, distance| links.push((link, distance)));
-    Ok(links)
-}
-
-/// No element: on the way by an upper layer, or not come by.
-const NOTHING: u32 = u32::MAX;
 
 /// The elements that there is a way to from where searches begin.
-struct Tree {
-    reached: Vec<bool>,
-    /// The element by whose link on the lowest layer each was come by first.
-    parents: Vec<u32>,
-    open: Vec<u32>,
-}
-
-impl Tree {
-    /// Comes by an element, and by all that there is a way to from there.
-    fn grow(&mut self, lists: &impl Lists, element: u32, parent: u32) -> Result<()> {
-        self.open.try_reserve(1)?;
-        self.open.push(element);
-        self.reached[element as usize] = true;
-        self.parents[element as usize] = parent;
-        while let Some(element) = self.open.pop() {
-            for layer in 0..=lists.level(element).unwrap_or(0) {
-                lists.each_link(element, layer, |link, _| {
-                    if !core::mem::replace(&mut self.reached[link as usize], true) {
-                        self.parents[link as usize] = if layer == 0 { element } else { NOTHING };
-                        self.open.push(link);
-                    }
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// A place of an element's list that is free, or that of the farthest link that nothing depends on.
-    fn place(&self, lists: &impl Lists, element: u32) -> Option<usize> {
-        let mut count = 0;
-        let mut farthest: Option<(usize, f32)> = None;
-        lists.each_link(element, 0, |link, distance| {
-            let farther = farthest.is_none_or(|(_, other)| distance.total_cmp(&other).is_ge());
-            if farther && self.parents[link as usize] != element {
-                farthest = Some((count, distance));
-            }
-            count += 1;
-        });
-        if count < lists.room() { Some(count) } else { farthest.map(|(at, _)| at) }
-    }
-}
-
-fn reached(lists: &impl Lists) -> Result<Tree> {
+fn reached(lists: &impl Lists) -> Result<Vec<bool>> {
     let count = lists.count() as usize;
-    let (mut reached, mut parents, mut open) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut reached, mut open) = (Vec::new(), Vec::new());
     reached.try_reserve_exact(count)?;
     reached.resize(count, false);
-    parents.try_reserve_exact(count)?;
-    parents.resize(count, NOTHING);
     open.try_reserve_exact(count)?;
-    let mut tree = Tree { reached, parents, open };
-    if let Some(entry) = lists.entry() {
-        tree.grow(lists, entry, NOTHING)?;
+    open.extend(lists.entry());
+    lists.entry().into_iter().for_each(|entry| reached[entry as usize] = true);
+    while let Some(element) = open.pop() {
+        for layer in 0..=lists.level(element).unwrap_or(0) {
+            lists.each_link(element, layer, |link, _| {
+                if !core::mem::replace(&mut reached[link as usize], true) {
+                    open.push(link);
+                }
+            });
+        }
     }
-    Ok(tree)
+    Ok(reached)
 }
 
 /// How many links lead to each element on the lowest layer.
@@ -299,39 +211,11 @@ mod tests {
                 links.set_entry(Some(id));
             }
         }
-        let lost = |links: &Links| {
-            reached(links).unwrap().reached.iter().filter(|&&reached| !reached).count()
-        };
+        let lost =
+            |links: &Links| reached(links).unwrap().iter().filter(|&&reached| !reached).count();
         assert!(lost(&links) > 0);
         assert_eq!(links.connect().unwrap(), 0);
         assert_eq!(lost(&links), 0);
-        assert!((0..2000).all(|element| links.ids(element, 0).count() <= options.max_links(0)));
-    }
-
-    /// Equal vectors drive out links to others: none of the elements is lost for that.
-    #[test]
-    fn equal_vectors_are_reached() {
-        let options = Options::new(4, 32).unwrap();
-        let points: Vec<[f32; 2]> =
-            (0..2000).map(|row| [(row / 40) as f32, (row / 40 % 7) as f32]).collect();
-        let mut links = Links::new(options);
-        let (mut random, mut workspace) = (SplitMix64::new(1), Workspace::new().unwrap());
-        for (id, point) in (0u32..).zip(&points) {
-            let level = options.random_level(&mut random, MAX_LEVEL);
-            let vectors = Points(&points[..id as usize]);
-            let mut writer = Writer { vectors, links: &mut links };
-            let plan = plan(&mut writer, point, level, options, None, &mut workspace).unwrap();
-            links.add(level).unwrap();
-            links.set(id, &plan);
-            let vectors = Points(&points[..=id as usize]);
-            let mut writer = Writer { vectors, links: &mut links };
-            link(&mut writer, ElementId(u64::from(id)), point, &plan, options).unwrap();
-            if links.entry().and_then(|entry| links.level(entry)).is_none_or(|high| level > high) {
-                links.set_entry(Some(id));
-            }
-        }
-        assert_eq!(links.connect().unwrap(), 0);
-        assert!(reached(&links).unwrap().reached.iter().all(|&reached| reached));
         assert!((0..2000).all(|element| links.ids(element, 0).count() <= options.max_links(0)));
     }
 }
