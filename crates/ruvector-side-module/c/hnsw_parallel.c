@@ -10,10 +10,12 @@
 #include "hnsw_build.h"
 
 #include "build_parallel.h"
+#include "commands/progress.h"
 #include "miscadmin.h"
 #include "storage/condition_variable.h"
 #include "storage/dsm.h"
 #include "storage/lwlock.h"
+#include "utils/backend_progress.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/wait_event.h"
@@ -58,6 +60,7 @@ struct HnswParallel
 {
 	HnswShared *shared;
 	pg_atomic_uint64 *rows;
+	bool		is_leader;
 	dsm_segment *graph;			/* where this process has it */
 	dsm_handle	handle;
 };
@@ -317,7 +320,10 @@ HnswAddShared(HnswBuild *state, HnswCode code, ItemPointer row)
 void
 HnswCountShared(HnswBuild *state)
 {
-	pg_atomic_fetch_add_u64(state->parallel->rows, 1);
+	uint64		rows = pg_atomic_add_fetch_u64(state->parallel->rows, 1);
+
+	if (state->parallel->is_leader)
+		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, rows);
 }
 
 /* One process's part. */
@@ -328,6 +334,7 @@ BuildPart(HnswBuild *state, HnswParallel *parallel, BuildParticipant *participan
 
 	parallel->shared = participant->area;
 	parallel->rows = BuildRows(participant->shared);
+	parallel->is_leader = participant->is_leader;
 	LWLockRegisterTranche(parallel->shared->tranche, "RuvectorIndexBuild");
 	state->parallel = parallel;
 	state->access.build_lock = &parallel->shared->lock;
