@@ -74,7 +74,7 @@ SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM points ORDER BY v <=> (
 DROP INDEX points_f16;
 SET client_min_messages = warning;
 SET maintenance_work_mem = '1MB';
-CREATE INDEX points_sq8 ON points USING ruhnsw (v vector_l1_ops) WITH (m = 40, ef_construction = 80);
+CREATE INDEX points_sq8 ON points USING ruhnsw (v vector_l1_ops) WITH (m = 24);
 RESET maintenance_work_mem;
 RESET client_min_messages;
 SELECT quantizer, unreachable FROM ruvector_index_stats('points_sq8');
