@@ -12,6 +12,7 @@
 #include "storage/spin.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_progress.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
@@ -54,6 +55,61 @@ pg_atomic_uint64 *
 BuildRows(BuildShared *shared)
 {
 	return &shared->rows;
+}
+
+/*
+ * A segment beside that of the build, mapped for the current resource owner. NULL if there is not so much shared memory: why is told if
+ * somebody asks.
+ */
+dsm_segment *
+BuildCreateSegment(Size size)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	dsm_segment *volatile segment = NULL;
+
+	/* Then nothing is left to it by an error. */
+	CurrentResourceOwner = NULL;
+	PG_TRY();
+	{
+		segment = dsm_create(size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		ereport(DEBUG1,
+				(errmsg_internal("no shared memory for a build: %s", error->message)));
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	CurrentResourceOwner = owner;
+	if (segment != NULL)
+		dsm_unpin_mapping(segment);
+	return segment;
+}
+
+dsm_segment *
+BuildAttachSegment(dsm_handle handle)
+{
+	dsm_segment *segment = dsm_attach(handle);
+
+	if (segment == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("could not map dynamic shared memory segment")));
+	return segment;
+}
+
+/* Without such a segment, a build is not an error. */
+void
+BuildNoteAlone(const char *method)
+{
+	ereport(NOTICE,
+			(errmsg("%s index is built by one process, as there is too little shared memory", method)));
 }
 
 /*

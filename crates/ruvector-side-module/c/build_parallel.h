@@ -12,6 +12,7 @@
 #include "access/tableam.h"
 #include "nodes/execnodes.h"
 #include "port/atomics.h"
+#include "storage/dsm.h"
 #include "utils/rel.h"
 
 /* In shared memory. */
@@ -41,6 +42,13 @@ typedef struct BuildParticipant
 
 /* Rows that all participants have added: for the progress. */
 extern pg_atomic_uint64 *BuildRows(BuildShared *shared);
+
+/*
+ * What may be large has a segment of its own: if there is no memory for it, one process builds.
+ */
+extern dsm_segment *BuildCreateSegment(Size size);
+extern dsm_segment *BuildAttachSegment(dsm_handle handle);
+extern void BuildNoteAlone(const char *method);
 
 /* In the leader. */
 extern BuildLeader *BuildBegin(Relation heap, Relation index, const IndexInfo *info, const char *worker, Size area_size,

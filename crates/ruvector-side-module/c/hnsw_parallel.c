@@ -17,7 +17,6 @@
 #include "storage/lwlock.h"
 #include "utils/backend_progress.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/wait_event.h"
 
 /* The least that a graph begins with. */
@@ -121,41 +120,6 @@ ImportInfo(Relation index, const HnswShared *shared, HnswInfo *info)
 	}
 }
 
-/*
- * A segment for a graph, mapped for the current resource owner. NULL if there is not so much shared memory: why is told if
- * somebody asks.
- */
-static dsm_segment *
-CreateSegment(Size size)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	dsm_segment *volatile segment = NULL;
-
-	/* Then nothing is left to it by an error. */
-	CurrentResourceOwner = NULL;
-	PG_TRY();
-	{
-		segment = dsm_create(size, DSM_CREATE_NULL_IF_MAXSEGMENTS);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		ereport(DEBUG1,
-				(errmsg_internal("no shared memory for a graph: %s", error->message)));
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	CurrentResourceOwner = owner;
-	if (segment != NULL)
-		dsm_unpin_mapping(segment);
-	return segment;
-}
-
 /* Uses a graph from now on. */
 static void
 UseGraph(HnswBuild *state, dsm_segment *segment)
@@ -185,16 +149,10 @@ static void
 FollowGraph(HnswBuild *state)
 {
 	HnswParallel *parallel = state->parallel;
-	dsm_segment *segment;
 
 	if (parallel->graph != NULL && parallel->handle == parallel->shared->graph)
 		return;
-	segment = dsm_attach(parallel->shared->graph);
-	if (segment == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("could not map dynamic shared memory segment")));
-	UseGraph(state, segment);
+	UseGraph(state, BuildAttachSegment(parallel->shared->graph));
 }
 
 /* Frees what this process has of the graph. */
@@ -223,7 +181,7 @@ GrowGraph(HnswBuild *state)
 
 	if (shared->graph_size >= shared->limit)
 		return false;
-	segment = CreateSegment(size);
+	segment = BuildCreateSegment(size);
 	if (segment == NULL)
 		return false;
 	ruvector_hnsw_shared_move(state->builder, dsm_segment_address(segment), dsm_segment_map_length(segment));
@@ -401,7 +359,7 @@ BeginGraph(const HnswBuild *state, Relation heap, HnswShared *shared)
 	shared->graph_size = FirstSize(heap, shared->limit);
 	ExportInfo(info, shared);
 
-	segment = CreateSegment(shared->graph_size);
+	segment = BuildCreateSegment(shared->graph_size);
 	if (segment == NULL)
 		return NULL;
 	shared->graph = dsm_segment_handle(segment);
@@ -433,9 +391,7 @@ HnswBuildParallel(HnswBuild *state, Relation heap, IndexInfo *index_info, IndexB
 	shared = leader->area;
 	segment = BeginGraph(state, heap, shared);
 	if (segment == NULL)
-		ereport(NOTICE,
-				(errmsg("%s index is built by one process, as there is no shared memory for a graph",
-						HnswMethodName(index))));
+		BuildNoteAlone(HnswMethodName(index));
 	else
 	{
 		dsm_pin_segment(segment);

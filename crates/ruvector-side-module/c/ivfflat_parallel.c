@@ -7,7 +7,12 @@
 #include "build_parallel.h"
 #include "miscadmin.h"
 
-/* In shared memory: numbers of the centres, then the state of the sort. */
+/* In shared memory; the state of the sort follows. */
+typedef struct IvfflatShared
+{
+	dsm_handle	centers;		/* a segment with their numbers */
+} IvfflatShared;
+
 static Size
 CentersSize(const IvfflatBuild *build)
 {
@@ -15,9 +20,9 @@ CentersSize(const IvfflatBuild *build)
 }
 
 static Sharedsort *
-SharedSort(const IvfflatBuild *build, void *area)
+SharedSort(void *area)
 {
-	return (Sharedsort *) ((char *) area + BUFFERALIGN(CentersSize(build)));
+	return (Sharedsort *) ((char *) area + BUFFERALIGN(sizeof(IvfflatShared)));
 }
 
 extern PGDLLEXPORT void ruvector_ivfflat_build_worker(dsm_segment *segment, shm_toc *toc);
@@ -29,7 +34,7 @@ AssignPart(IvfflatBuild *build, BuildParticipant *participant)
 	SortCoordinateData coordinate = {
 		.isWorker = true,
 		.nParticipants = -1,
-		.sharedsort = SharedSort(build, participant->area),
+		.sharedsort = SharedSort(participant->area),
 	};
 	double		heap_tuples;
 
@@ -45,15 +50,43 @@ ruvector_ivfflat_build_worker(dsm_segment *segment, shm_toc *toc)
 {
 	BuildParticipant participant;
 	IvfflatBuild build;
+	IvfflatShared *shared;
+	dsm_segment *centers;
 
 	BuildWorkerBegin(toc, &participant);
 	IvfflatStartBuild(&build, participant.heap, participant.index, participant.info);
+	shared = participant.area;
+	centers = BuildAttachSegment(shared->centers);
 	/* They stay as they are. */
-	build.centers = participant.area;
+	build.centers = dsm_segment_address(centers);
 	IvfflatPrepareCenters(&build);
-	tuplesort_attach_shared(SharedSort(&build, participant.area), segment);
+	tuplesort_attach_shared(SharedSort(shared), segment);
 	AssignPart(&build, &participant);
+	dsm_detach(centers);
 	BuildWorkerEnd(toc, &participant);
+}
+
+/* False if there are no others. */
+static bool
+AssignByAll(IvfflatBuild *build, BuildLeader *leader)
+{
+	IvfflatBuild part = *build;
+	BuildParticipant participant;
+	IndexBuildResult result;
+	SortCoordinateData coordinate = {.isWorker = false, .sharedsort = SharedSort(leader->area)};
+
+	tuplesort_initialize_shared(coordinate.sharedsort, leader->context->nworkers + 1, leader->context->seg);
+	if (!BuildLaunch(leader))
+		return false;
+	BuildJoin(leader, build->heap, build->index, build->info, &participant);
+	AssignPart(&part, &participant);
+	BuildWait(leader, build->info, &result);
+	build->heap_tuples = result.heap_tuples;
+	build->index_tuples = result.index_tuples;
+	coordinate.nParticipants = leader->participants;
+	build->sort = IvfflatBeginSort(build, maintenance_work_mem, &coordinate);
+	tuplesort_performsort(build->sort);
+	return true;
 }
 
 /*
@@ -64,34 +97,26 @@ bool
 IvfflatAssignParallel(IvfflatBuild *build)
 {
 	BuildLeader *leader;
-	BuildParticipant participant;
-	IvfflatBuild part = *build;
-	IndexBuildResult result;
-	SortCoordinateData coordinate = {.isWorker = false};
+	dsm_segment *centers;
 
 	if (build->heap == NULL || build->info->ii_ParallelWorkers == 0)
 		return false;
-	leader = BuildBegin(build->heap, build->index, build->info, "ruvector_ivfflat_build_worker", CentersSize(build),
+	leader = BuildBegin(build->heap, build->index, build->info, "ruvector_ivfflat_build_worker", sizeof(IvfflatShared),
 						tuplesort_estimate_shared(build->info->ii_ParallelWorkers + 1));
 	if (leader == NULL)
 		return false;
-	memcpy(leader->area, build->centers, CentersSize(build));
-	coordinate.sharedsort = SharedSort(build, leader->area);
-	tuplesort_initialize_shared(coordinate.sharedsort, leader->context->nworkers + 1, leader->context->seg);
-	if (!BuildLaunch(leader))
+	centers = BuildCreateSegment(CentersSize(build));
+	if (centers == NULL)
+		BuildNoteAlone("ivfflat");
+	else
 	{
-		BuildEnd(leader);
-		return false;
+		memcpy(dsm_segment_address(centers), build->centers, CentersSize(build));
+		((IvfflatShared *) leader->area)->centers = dsm_segment_handle(centers);
+		if (AssignByAll(build, leader))
+			build->leader = leader;
+		dsm_detach(centers);
 	}
-
-	BuildJoin(leader, build->heap, build->index, build->info, &participant);
-	AssignPart(&part, &participant);
-	BuildWait(leader, build->info, &result);
-	build->heap_tuples = result.heap_tuples;
-	build->index_tuples = result.index_tuples;
-	coordinate.nParticipants = leader->participants;
-	build->sort = IvfflatBeginSort(build, maintenance_work_mem, &coordinate);
-	tuplesort_performsort(build->sort);
-	build->leader = leader;
-	return true;
+	if (build->leader == NULL)
+		BuildEnd(leader);
+	return build->leader != NULL;
 }
