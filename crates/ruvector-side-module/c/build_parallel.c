@@ -192,8 +192,9 @@ BuildLaunch(BuildLeader *leader)
 	leader->participants = leader->context->nworkers_launched + 1;
 	if (leader->participants == 1)
 		return false;
+	/* As of pgvector, whose tests look for it. */
 	ereport(DEBUG1,
-			(errmsg_internal("index is built by %d processes", leader->participants)));
+			(errmsg("using %d parallel workers", leader->context->nworkers_launched)));
 	return true;
 }
 

@@ -133,7 +133,7 @@ fn several_processes_build_one_index() {
         .unwrap();
     told(&mut db, "");
     db.exec(INDEXES).unwrap();
-    assert_eq!(told(&mut db, "is built by 3 processes"), 2);
+    assert_eq!(told(&mut db, "using 2 parallel workers"), 2);
     assert_sound(&mut db);
     // When memory is full, one of them says so.
     db.exec("SET maintenance_work_mem = '1MB'; REINDEX INDEX graph").unwrap();
