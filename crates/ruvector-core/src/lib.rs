@@ -28,4 +28,5 @@ pub use half::F16;
 pub use kind::{
     SPARSEVEC_MAX_DIMENSIONS, SPARSEVEC_MAX_ELEMENTS, VECTOR_MAX_DIMENSIONS, VectorKind,
 };
+pub use math::sqrt;
 pub use sparse::{SparseRef, SparseVector};

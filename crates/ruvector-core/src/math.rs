@@ -2,7 +2,7 @@
 
 /// The square root, correctly rounded on every target.
 #[inline]
-pub(crate) fn sqrt(x: f64) -> f64 {
+pub fn sqrt(x: f64) -> f64 {
     #[cfg(feature = "std")]
     return x.sqrt();
     // One instruction, where a library would be a loop over the bits.
@@ -34,4 +34,29 @@ pub(crate) fn acos(x: f64) -> f64 {
 #[inline]
 pub(crate) fn round_even(x: f32) -> f32 {
     libm::rintf(x)
+}
+
+/// The cosine of an angle in half turns, between 0 and 1; with an error below a millionth, which is enough for estimates.
+#[inline]
+pub(crate) fn cos_of_half_turns(angle: f32) -> f32 {
+    // The series of the sine, around a quarter of a turn, up to the eleventh power.
+    let x = (0.5 - angle) * core::f32::consts::PI;
+    let square = x * x;
+    const C: [f32; 5] =
+        [-1.0 / 6.0, 1.0 / 120.0, -1.0 / 5040.0, 1.0 / 362_880.0, -1.0 / 39_916_800.0];
+    let series = C.iter().rev().fold(0.0, |sum, c| (sum + c) * square);
+    (x + x * series).clamp(-1.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn cosines() {
+        for step in 0..=1000 {
+            let angle = step as f32 / 1000.0;
+            let exact = (f64::from(angle) * core::f64::consts::PI).cos();
+            let found = f64::from(super::cos_of_half_turns(angle));
+            assert!((found - exact).abs() < 1e-6, "{angle}: {found} {exact}");
+        }
+    }
 }

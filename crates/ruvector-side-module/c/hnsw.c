@@ -35,6 +35,7 @@ static relopt_enum_elt_def quantizer_options[] = {
 	{"none", HNSW_EXACT},
 	{"f16", HNSW_F16},
 	{"sq8", HNSW_SQ8},
+	{"rabitq", HNSW_RABITQ},
 	{NULL}
 };
 
@@ -64,7 +65,7 @@ hnsw_init(void)
 	options_kind = AddOptions();
 	ruhnsw_options_kind = AddOptions();
 	add_enum_reloption(ruhnsw_options_kind, "quantizer", "What is kept of a vector", quantizer_options, HNSW_SQ8,
-					   "Valid values are \"none\", \"f16\" and \"sq8\".", AccessExclusiveLock);
+					   "Valid values are \"none\", \"f16\", \"sq8\" and \"rabitq\".", AccessExclusiveLock);
 
 	/* Descriptions are those of pgvector, which tools show. */
 	DefineCustomIntVariable("hnsw.ef_search", "Sets the size of the dynamic candidate list for search",
@@ -236,10 +237,14 @@ HnswSearchWidth(Relation index, const HnswInfo *info)
 {
 	int			width = IsRuhnsw(index) && ruvector_ef_search > 0 ? ruvector_ef_search : hnsw_ef_search;
 
-	/* By default as many as without a quantiser, which is precise enough. */
-	if (HnswIsQuantized(info) && ruvector_oversample > 1)
-		width = (int) ceil(width * ruvector_oversample);
-	return width;
+	double		times = ruvector_oversample;
+
+	if (!HnswIsQuantized(info))
+		return width;
+	/* By default as many as without a quantiser, where codes are precise enough. */
+	if (times == 0)
+		times = info->settings.quantizer == HNSW_RABITQ ? HnswRabitqOversample(info->dimensions) : 1;
+	return times > 1 ? (int) ceil(width * times) : width;
 }
 
 static bytea *

@@ -61,18 +61,26 @@ typedef enum HnswMetric
 	HNSW_JACCARD = 4
 } HnswMetric;
 
-/* What is kept of a vector on pages: all of it, or one or two bytes for each dimension. */
+/* What is kept of a vector on pages: all of it, or one or two bytes for each dimension, or a bit. */
 typedef enum HnswQuantizer
 {
 	HNSW_EXACT = 0,
 	HNSW_SQ8 = 1,
-	HNSW_F16 = 2
+	HNSW_F16 = 2,
+	HNSW_RABITQ = 3
 } HnswQuantizer;
 
 /* An element has to fit on a page, which StaticAssert sees to. */
 #define HNSW_SQ8_MOST_DIMENSIONS 8000
-/* Behind the bytes of a code for inner products: see src/hnsw/sq8.rs. */
-#define HNSW_SQ8_OFFSET_SIZE sizeof(float)
+/* As many as a type may have. */
+#define HNSW_RABITQ_MOST_DIMENSIONS 16000
+/*
+ * How many times as many elements a search keeps in view, by default: estimates put some in a wrong order. Their errors fall
+ * with the root of the dimensions.
+ */
+#define HnswRabitqOversample(dimensions) ((dimensions) < 256 ? 8 : 4)
+/* What the rotations of new indexes are drawn with. */
+#define HNSW_RABITQ_SEED 0x52614271
 /* A quantiser with centres needs to be trained with so many rows. */
 #define HNSW_FEW_ROWS 256
 
@@ -100,6 +108,7 @@ typedef struct HnswMeta
 	/* Only if codes have centres, here and behind. 0: not known before the first row. */
 	float		step;
 	uint32		checksum;		/* of the step and the centres */
+	uint32		seed;			/* of the rotation, if codes have bits */
 } HnswMeta;
 
 /* At the end of each page. */
@@ -176,6 +185,7 @@ typedef struct HnswSettings
 	uint32		room;			/* bytes of the longest code */
 	uint32		quantizer;
 	float		step;
+	uint32		seed;
 } HnswSettings;
 
 typedef struct HnswInfo
@@ -183,6 +193,7 @@ typedef struct HnswInfo
 	HnswSettings settings;
 	uint32		dimensions;
 	uint32		code_length;	/* 0 if each has its own */
+	uint32		prepared_length;	/* of a quantised code with what is not kept of it */
 	bool		normalize;
 	int			highest_level;
 	uint32		parameter_pages;
@@ -192,8 +203,9 @@ typedef struct HnswInfo
 
 #define HnswIsQuantized(info) ((info)->settings.quantizer != HNSW_EXACT)
 /* Codes of half precision numbers need neither centres nor a step. */
-#define HnswHasCenters(info) ((info)->settings.quantizer == HNSW_SQ8)
-#define HnswIsUntrained(info) (HnswHasCenters(info) && (info)->settings.step == 0)
+#define HnswHasCenters(info) \
+	((info)->settings.quantizer == HNSW_SQ8 || (info)->settings.quantizer == HNSW_RABITQ)
+#define HnswIsUntrained(info) ((info)->settings.quantizer == HNSW_SQ8 && (info)->settings.step == 0)
 
 /* An open index, as Rust hands it on. */
 typedef struct HnswAccess
@@ -223,11 +235,17 @@ typedef struct HnswVisit
 #define HNSW_RETHROW 2
 #define HNSW_END 3
 
+/*
+ * A code. What is searched for, or about to be added, may have more behind it that makes distances from it more precise;
+ * only HnswKeptLength of it are put on pages.
+ */
 typedef struct HnswCode
 {
 	const char *data;
 	Size		length;
 } HnswCode;
+
+#define HnswKeptLength(info, code) ((info)->code_length > 0 ? (info)->code_length : (code).length)
 
 /* A change of up to four pages. */
 typedef struct HnswChange
@@ -327,7 +345,7 @@ typedef struct HnswRerank HnswRerank;
 
 extern HnswRerank *HnswBeginRerank(IndexScanDesc scan, MemoryContext parent);
 extern void HnswRestartRerank(HnswRerank *rerank, Datum query);
-extern void HnswRerankRows(HnswRerank *rerank, const ItemPointerData *rows, int count);
+extern void HnswAddFound(HnswRerank *rerank, double least, const ItemPointerData *rows, int count);
 extern void HnswFinishBatch(HnswRerank *rerank);
 extern bool HnswTakeReranked(HnswRerank *rerank, ItemPointer row, double *distance);
 extern void HnswEndRerank(HnswRerank *rerank);
@@ -393,11 +411,13 @@ typedef struct HnswSearchLimits
 } HnswSearchLimits;
 
 extern float ruvector_hnsw_order(const void *query, const char *code, size_t length);
-extern void ruvector_hnsw_encode(const HnswSettings *settings, const View *view, const float *center,
-								 uint32 dimensions, char *code);
+extern void ruvector_hnsw_code_lengths(const HnswSettings *settings, uint32 dimensions, uint32 *code,
+									   uint32 *prepared);
+extern bool ruvector_hnsw_encode(const HnswSettings *settings, const View *view, const float *center,
+								 uint32 dimensions, char *code, Failure *failure);
 extern void ruvector_hnsw_numbers(const View *view, float *numbers);
-extern bool ruvector_hnsw_train(const float *sample, size_t count, uint32 dimensions, bool few, float *center,
-								float *step, Failure *failure);
+extern bool ruvector_hnsw_train(const HnswSettings *settings, const float *sample, size_t count, uint32 dimensions,
+								bool few, float *center, float *step, Failure *failure);
 extern HnswBuilder *ruvector_hnsw_build_new(const HnswSettings *settings, size_t code_length, uint32 highest_level,
 											uint64 seed, size_t limit);
 extern void ruvector_hnsw_build_free(HnswBuilder *builder);
@@ -425,6 +445,7 @@ extern void ruvector_hnsw_insert_free(HnswInsertion *insertion);
 extern HnswSearch *ruvector_hnsw_search_new(const HnswSettings *settings, const char *code, size_t length,
 											uint32 ef, bool iterative);
 extern bool ruvector_hnsw_search_take(HnswSearch *search, uint64 *element, float *distance);
+extern double ruvector_hnsw_search_least(const HnswSearch *search, float order, const char *code, size_t length);
 extern int32 ruvector_hnsw_search_step(HnswSearch *search, HnswAccess *access,
 									   const HnswSearchLimits *limits, Failure *failure);
 

@@ -43,6 +43,7 @@ HnswInitMeta(Page page, const HnswInfo *info)
 		meta->parameter_pages = info->parameter_pages;
 		meta->step = info->settings.step;
 		meta->checksum = HnswChecksum(info, meta->step);
+		meta->seed = info->settings.seed;
 	}
 	/* What is between pd_lower and pd_upper is not logged. */
 	((PageHeader) page)->pd_lower = (char *) meta + sizeof(HnswMeta) - (char *) page;

@@ -36,6 +36,8 @@ HnswMostDimensions(uint32 kind, HnswQuantizer quantizer)
 {
 	if (quantizer == HNSW_SQ8)
 		return HNSW_SQ8_MOST_DIMENSIONS;
+	if (quantizer == HNSW_RABITQ)
+		return HNSW_RABITQ_MOST_DIMENSIONS;
 	/* As many as of half precision vectors. */
 	if (quantizer == HNSW_F16)
 		kind = KIND_HALFVEC;
@@ -141,16 +143,22 @@ HnswDescribe(Relation index, HnswInfo *info, HnswQuantizer quantizer)
 		if (info->normalize)
 			info->settings.metric = HNSW_L2;
 	}
-	if (quantizer == HNSW_F16)
-		info->code_length = sizeof(uint16) * dimensions;
-	if (quantizer == HNSW_SQ8)
+	if (quantizer == HNSW_RABITQ)
 	{
-		StaticAssertStmt(HnswItemRoom(HnswElementSize(HNSW_SQ8_MOST_DIMENSIONS + HNSW_SQ8_OFFSET_SIZE)) <=
-						 HNSW_PAGE_ROOM, "an element of a ruhnsw index does not fit on a page");
-		info->code_length = dimensions +
-			(info->settings.metric == HNSW_INNER_PRODUCT ? HNSW_SQ8_OFFSET_SIZE : 0);
-		info->parameter_pages = (sizeof(float) * dimensions + HNSW_PAGE_ROOM - 1) / HNSW_PAGE_ROOM;
+		/* Estimates are of angles and lengths. */
+		if (info->settings.metric == HNSW_L1)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("quantizer \"%s\" does not support L1 distance", HnswQuantizerName(quantizer)),
+					 errhint("Use \"%s\" instead.", HnswQuantizerName(HNSW_SQ8))));
+		info->settings.seed = HNSW_RABITQ_SEED;
 	}
+	info->prepared_length = info->code_length;
+	if (quantizer != HNSW_EXACT)
+		ruvector_hnsw_code_lengths(&info->settings, dimensions, &info->code_length, &info->prepared_length);
+	if (HnswHasCenters(info))
+		info->parameter_pages = (sizeof(float) * dimensions + HNSW_PAGE_ROOM - 1) / HNSW_PAGE_ROOM;
+	Assert(quantizer == HNSW_EXACT || HnswItemRoom(HnswElementSize(info->code_length)) <= HNSW_PAGE_ROOM);
 	info->first_block = HNSW_FIRST_PARAMETER_BLOCK + info->parameter_pages;
 	info->settings.room = info->code_length > 0 ? info->code_length : HNSW_MAX_NONZERO * 8;
 	info->highest_level = HnswHighestLevel(info->settings.m);
@@ -198,12 +206,13 @@ HnswGetInfo(Relation index)
 	meta = *HnswPageMeta(page);
 	UnlockReleaseBuffer(buffer);
 	if (meta.magic != HNSW_MAGIC || meta.layout != HNSW_LAYOUT ||
-		meta.quantizer > HNSW_F16 || meta.m < 2 || meta.m > HNSW_MAX_M)
+		meta.quantizer > HNSW_RABITQ || meta.m < 2 || meta.m > HNSW_MAX_M)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("%s index is not valid", HnswMethodName(index))));
 
 	HnswDescribe(index, &info, meta.quantizer);
+	info.settings.seed = meta.seed;
 	info.settings.m = meta.m;
 	info.settings.ef_construction = Max(info.settings.ef_construction, 2 * meta.m);
 	info.highest_level = HnswHighestLevel(meta.m);
@@ -281,9 +290,10 @@ Normalized(const View *view)
 static HnswCode
 QuantizedCode(const HnswInfo *info, const View *view)
 {
-	HnswCode	code = {palloc(info->code_length), info->code_length};
+	HnswCode	code = {palloc(info->prepared_length), info->prepared_length};
+	Failure		failure;
 
-	ruvector_hnsw_encode(&info->settings, view, info->center, info->dimensions, (char *) code.data);
+	CHECK(ruvector_hnsw_encode(&info->settings, view, info->center, info->dimensions, (char *) code.data, &failure));
 	return code;
 }
 

@@ -50,6 +50,7 @@ HnswInsertCode(HnswAccess *access, HnswCode code, ItemPointer row)
 {
 	const HnswInfo *info = access->info;
 	uint32		level = RandomLevel(info);
+	HnswCode	kept = {code.data, HnswKeptLength(info, code)};
 	HnswInsertion *insertion;
 	HnswElement *element;
 	HnswLinks  *links;
@@ -76,17 +77,17 @@ HnswInsertCode(HnswAccess *access, HnswCode code, ItemPointer row)
 
 		if (twin == 0)
 			break;
-		if (HnswAddRow(access, twin, code, row))
+		if (HnswAddRow(access, twin, kept, row))
 			goto done;
 	}
 
-	element = palloc0(HnswElementSize(code.length));
+	element = palloc0(HnswElementSize(kept.length));
 	element->type = HNSW_ELEMENT;
 	element->level = level;
 	element->row_count = 1;
-	element->code_length = code.length;
+	element->code_length = kept.length;
 	element->rows[0] = *row;
-	memcpy(element->code, code.data, code.length);
+	memcpy(element->code, kept.data, kept.length);
 	links = palloc0(HnswLinksSize(level, info->settings.m));
 	links->type = HNSW_LINKS;
 	links->level = level;
@@ -118,7 +119,7 @@ hnswinsert(Relation index, Datum *values, bool *isnull, ItemPointer row, Relatio
 	context = AllocSetContextCreate(CurrentMemoryContext, "hnsw insert", ALLOCSET_DEFAULT_SIZES);
 	old_context = MemoryContextSwitchTo(context);
 	/* First, as it may open a table, by which what is remembered of the index may go. */
-	value = PointerGetDatum(PG_DETOAST_DATUM(values[0]));
+	value = PointerGetDatum(Detoasted(values[0]));
 	access.info = HnswCopyInfo(HnswGetInfo(index), context);
 	if (HnswIsUntrained(access.info))
 	{

@@ -52,6 +52,7 @@ typedef struct HnswShared
 	Size		limit;
 	HnswQuantizer quantizer;
 	float		step;
+	uint32		seed;
 	float		center[FLEXIBLE_ARRAY_MEMBER];	/* if codes have them */
 } HnswShared;
 
@@ -103,6 +104,7 @@ ExportInfo(const HnswInfo *info, HnswShared *shared)
 {
 	shared->quantizer = info->settings.quantizer;
 	shared->step = info->settings.step;
+	shared->seed = info->settings.seed;
 	if (HnswHasCenters(info))
 		memcpy(shared->center, info->center, sizeof(float) * info->dimensions);
 }
@@ -112,6 +114,7 @@ ImportInfo(Relation index, const HnswShared *shared, HnswInfo *info)
 {
 	HnswDescribe(index, info, shared->quantizer);
 	info->settings.step = shared->step;
+	info->settings.seed = shared->seed;
 	if (HnswHasCenters(info))
 	{
 		Size		size = sizeof(float) * info->dimensions;

@@ -2,8 +2,8 @@
  * Quantisers of ruhnsw: what they are trained with, and where their centres are.
  *
  * An index is trained when it is built. Where there are too few rows for that, it gets whole vectors instead of codes if
- * they fit on pages; otherwise codes around zero, whose step is that of the first rows, or, if there is none at all, of
- * the row that comes first.
+ * they fit on pages; otherwise codes around zero, whose step, if they have one, is that of the first rows, or, if there is
+ * none at all, of the row that comes first.
  */
 #include "hnsw.h"
 
@@ -162,8 +162,8 @@ HnswTrain(Relation heap, Relation index, IndexInfo *index_info, HnswInfo *info)
 	if (HnswIsQuantized(info) && sample.count > 0)
 	{
 		old_context = MemoryContextSwitchTo(context);
-		CHECK(ruvector_hnsw_train(sample.numbers, sample.count, info->dimensions, few, (float *) info->center,
-								  &info->settings.step, &failure));
+		CHECK(ruvector_hnsw_train(&info->settings, sample.numbers, sample.count, info->dimensions, few,
+								  (float *) info->center, &info->settings.step, &failure));
 		MemoryContextSwitchTo(old_context);
 	}
 	MemoryContextDelete(context);
@@ -185,7 +185,7 @@ HnswFirstStep(const HnswInfo *info, Datum value)
 	if (!HnswCheckView(info, &view))
 		return 0;
 	ruvector_hnsw_numbers(&view, numbers);
-	CHECK(ruvector_hnsw_train(numbers, 1, info->dimensions, true, center, &step, &failure));
+	CHECK(ruvector_hnsw_train(&info->settings, numbers, 1, info->dimensions, true, center, &step, &failure));
 	return step;
 }
 

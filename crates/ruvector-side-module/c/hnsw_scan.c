@@ -3,6 +3,8 @@
  */
 #include "hnsw.h"
 
+#include <math.h>
+
 #include "access/relscan.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -117,7 +119,7 @@ BeginSearch(IndexScanDesc scan)
 		if (state->rerank == NULL)
 			state->rerank = HnswBeginRerank(scan, state->outer_context);
 		/* It is read for each row. */
-		HnswRestartRerank(state->rerank, PointerGetDatum(PG_DETOAST_DATUM(scan->orderByData[0].sk_argument)));
+		HnswRestartRerank(state->rerank, PointerGetDatum(Detoasted(scan->orderByData[0].sk_argument)));
 	}
 	state->limits.visits = hnsw_max_scan_tuples;
 	state->limits.memory = (Size) Min(memory, (double) MaxAllocHugeSize);
@@ -139,9 +141,9 @@ SearchOn(SearchState *state)
 	return status == HNSW_DONE;
 }
 
-/* Takes the rows of an element: none if it is gone by now. */
+/* Takes the rows of an element: none if it is gone by now. Of a code, also the least squared distance. */
 static void
-TakeRows(SearchState *state, uint64 id)
+TakeRows(SearchState *state, uint64 id, float order, double *least)
 {
 	Buffer		buffer = HnswReadBuffer(&state->access, HnswIdBlock(id), BUFFER_LOCK_SHARE);
 	Page		page = HnswCheckPage(state->access.index, buffer);
@@ -150,8 +152,25 @@ TakeRows(SearchState *state, uint64 id)
 	state->next_row = 0;
 	state->row_count = element != NULL ? element->row_count : 0;
 	if (state->row_count > 0)
+	{
 		memcpy(state->rows, element->rows, sizeof(ItemPointerData) * state->row_count);
+		if (least != NULL)
+			*least = ruvector_hnsw_search_least(state->search, order, element->code, element->code_length);
+	}
 	UnlockReleaseBuffer(buffer);
+}
+
+/* Sums of single precision numbers are off by less than that part. */
+#define SUM_ERROR 1e-5
+
+/* What the operator says of vectors with a squared distance. */
+static double
+OperatorDistance(const HnswInfo *info, double squared)
+{
+	/* The cosine of what has length one. */
+	if (info->normalize)
+		return squared / 2 - SUM_ERROR;
+	return squared > 0 ? sqrt(squared) * (1 - SUM_ERROR) : squared;
 }
 
 /* Gets the next row of those that are put in order by the table. Is there one? */
@@ -176,8 +195,13 @@ NextReranked(SearchState *state, ItemPointer row)
 			return false;
 		while (ruvector_hnsw_search_take(state->search, &id, &estimate))
 		{
-			TakeRows(state, id);
-			HnswRerankRows(state->rerank, state->rows, state->row_count);
+			double		least = 0;
+
+			TakeRows(state, id, estimate, &least);
+			/* In strict order a row that came too late would be lost. */
+			least = state->strict ? -get_float8_infinity() : OperatorDistance(state->access.info, least);
+			if (state->row_count > 0)
+				HnswAddFound(state->rerank, least, state->rows, state->row_count);
 		}
 		HnswFinishBatch(state->rerank);
 	}
@@ -203,7 +227,7 @@ NextRow(SearchState *state, ItemPointer row)
 			if (state->strict && distance < state->farthest)
 				continue;
 			state->farthest = distance;
-			TakeRows(state, id);
+			TakeRows(state, id, distance, NULL);
 		}
 		else if (!SearchOn(state))
 			return false;

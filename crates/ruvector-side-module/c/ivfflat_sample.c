@@ -80,7 +80,7 @@ AddToSample(Sample *sample, Datum value)
 		place = (int) (sample->capacity * sampler_random_fract(&sample->reservoir.randstate));
 	}
 
-	value = PointerGetDatum(PG_DETOAST_DATUM(value));
+	value = PointerGetDatum(Detoasted(value));
 	if (support->cluster_norm != NULL)
 	{
 		if (!(DatumGetFloat8(FunctionCall1Coll(support->cluster_norm, support->collation, value)) > 0))

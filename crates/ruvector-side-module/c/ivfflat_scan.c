@@ -110,7 +110,7 @@ StartQuery(IndexScanDesc scan)
 	memset(&state->query, 0, sizeof(IvfflatQuery));
 	if ((order->sk_flags & SK_ISNULL) == 0)
 	{
-		Datum		value = PointerGetDatum(PG_DETOAST_DATUM(order->sk_argument));
+		Datum		value = PointerGetDatum(Detoasted(order->sk_argument));
 
 		if (state->support.norm != NULL && state->support.type->normalize != NULL)
 			value = DirectFunctionCall1Coll(state->support.type->normalize, state->support.collation, value);
@@ -143,7 +143,7 @@ ReadTuple(IndexScanDesc scan, BlockNumber block, IndexTuple tuple, Size size, Da
 	{
 		if (VARSIZE(value) > room)
 			IvfflatCorrupt(scan->indexRelation, block, "A tuple does not have the length that it says.");
-		value = PG_DETOAST_DATUM(PointerGetDatum(value));
+		value = Detoasted(PointerGetDatum(value));
 		room = VARSIZE(value);
 	}
 	*datum = PointerGetDatum(value);

@@ -188,7 +188,7 @@ IvfflatDatumNumbers(const IvfflatSupport *support, const struct varlena *datum, 
 bool
 IvfflatStoredValue(const IvfflatSupport *support, Datum *value)
 {
-	*value = PointerGetDatum(PG_DETOAST_DATUM(*value));
+	*value = PointerGetDatum(Detoasted(*value));
 	if (support->norm == NULL)
 		return true;
 	if (!(DatumGetFloat8(FunctionCall1Coll(support->norm, support->collation, *value)) > 0))

@@ -102,6 +102,9 @@ extern bool ruvector_combine(double *sums, size_t count, const double *other, si
 extern bool ruvector_average(uint32 kind, double count, const double *sums, size_t dimensions, Bytes *out,
 							 Failure *failure);
 
+/* toast.c */
+extern struct varlena *Detoasted(Datum datum);
+
 /* values.c */
 extern View DatumView(Datum value, Kind kind);
 extern View ArgumentView(FunctionCallInfo fcinfo, int argument, Kind kind);

@@ -126,7 +126,7 @@ PlainVector(Datum datum)
 
 	/* Short vectors have a short header, and long ones are elsewhere. */
 	if (!VARATT_IS_4B_U(vector))
-		vector = (const DenseDatum *) PG_DETOAST_DATUM(datum);
+		vector = (const DenseDatum *) Detoasted(datum);
 	if (VARSIZE(vector) < offsetof(DenseDatum, values) ||
 		VARSIZE(vector) < offsetof(DenseDatum, values) + (Size) vector->dimensions * sizeof(float))
 		return NULL;

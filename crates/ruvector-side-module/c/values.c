@@ -60,7 +60,7 @@ RaiseFailure(const Failure *failure)
 View
 DatumView(Datum value, Kind kind)
 {
-	struct varlena *datum = PG_DETOAST_DATUM(value);
+	struct varlena *datum = Detoasted(value);
 	Size		size = VARSIZE(datum);
 	View		view = {.kind = kind};
 	Size		needed;

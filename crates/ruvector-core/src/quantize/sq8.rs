@@ -77,7 +77,7 @@ impl Sq8Code {
 
 impl Sq8 {
     /// Chooses centres and step by a sample of vectors, of which at least a few hundred are of use. Vectors that are not
-    /// finite do not count.
+    /// finite do not count, and for the centres those that are far longer than others.
     ///
     /// # Errors
     /// [`Error::NoDimensions`], [`Error::UnexpectedDimensions`], [`Error::OutOfMemory`].
@@ -89,21 +89,10 @@ impl Sq8 {
             return Err(Error::NoDimensions { kind: VectorKind::Vector });
         }
         let sample = sample.into_iter();
+        sample.clone().try_for_each(|vector| check_length(dimensions, vector))?;
+        let center = super::center(sample.clone(), dimensions)?;
         let usable = |vector: &&[f32]| vector.iter().all(|x| x.is_finite());
-        let mut sums: Vec<f64> = Vec::new();
-        sums.try_reserve_exact(dimensions)?;
-        sums.resize(dimensions, 0.0);
-        let mut count = 0usize;
-        for vector in sample.clone() {
-            check_length(dimensions, vector)?;
-            if usable(&vector) {
-                count += 1;
-                sums.iter_mut().zip(vector).for_each(|(sum, &x)| *sum += f64::from(x));
-            }
-        }
-        let mut center: Vec<f32> = Vec::new();
-        center.try_reserve_exact(dimensions)?;
-        center.extend(sums.iter().map(|sum| (sum / count.max(1) as f64) as f32));
+        let count = sample.clone().filter(usable).count();
 
         let mut distances: Vec<f32> = Vec::new();
         distances.try_reserve_exact(count.checked_mul(dimensions).ok_or(Error::OutOfMemory)?)?;

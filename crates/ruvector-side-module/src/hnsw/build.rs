@@ -88,7 +88,7 @@ impl OwnGraph {
         let own = self.kernel.order(code, code);
         let twin = plan.nearest.iter().find(|candidate| {
             candidate.distance == own
-                && self.codes.code(candidate.id.0 as u32) == Some(code)
+                && self.codes.code(candidate.id.0 as u32) == Some(self.codes.kept(code))
                 && self
                     .rows
                     .get(candidate.id.0 as usize)

@@ -45,7 +45,13 @@ impl Codes {
         self.pieces.len() * piece + self.places.capacity() * size_of::<(u32, u32, u32)>()
     }
 
+    /// The part of a code that is kept.
+    pub(super) fn kept<'a>(&self, code: &'a [u8]) -> &'a [u8] {
+        if self.stride.is_some() { code.get(..self.length).unwrap_or(code) } else { code }
+    }
+
     pub(super) fn push(&mut self, code: &[u8]) -> Result<u32> {
+        let code = self.kept(code);
         if self.count >= MOST {
             return Err(Error::IndexFull);
         }

@@ -1,14 +1,15 @@
-//! What stands for a vector on a page if not the vector itself: one byte for each dimension, see [`super::sq8`], or half
-//! precision numbers.
+//! What stands for a vector on a page if not the vector itself: one byte for each dimension, see [`super::sq8`], half
+//! precision numbers, or one bit for each dimension, see [`super::rabitq`].
 
-use ruvector_core::F16;
+use ruvector_core::{F16, Result, quantize};
 
 use super::insert::Settings;
-use super::sq8;
+use super::{rabitq, sq8};
 use crate::view::{Value, View, slice};
+use crate::{Failure, report};
 
 /// The largest number that half precision has.
-const LARGEST: f32 = 65504.0;
+pub(super) const LARGEST: f32 = 65504.0;
 
 /// Numbers as half precision has them. Larger ones become the largest: they are found, but by codes that say less.
 fn encode_f16(numbers: impl Iterator<Item = f32>, code: &mut [u8]) {
@@ -17,11 +18,36 @@ fn encode_f16(numbers: impl Iterator<Item = f32>, code: &mut [u8]) {
     }
 }
 
-/// Writes the code of a vector that has the dimensions of the index; `code` has room for it.
+/// How many bytes the codes of dense vectors have, and codes with what is behind them while they are searched for or added.
 ///
 /// # Safety
-/// `settings` can be read, `view` is one of a datum, so many centres are at `center` if codes have them, and there is room for
-/// the code.
+/// `settings` can be read, but for its room; the others can be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ruvector_hnsw_code_lengths(
+    settings: *const Settings,
+    dimensions: u32,
+    code: *mut u32,
+    prepared: *mut u32,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (settings, dimensions) = (&*settings, dimensions as usize);
+        let (length, with_more) = if settings.is_rabitq() {
+            rabitq::lengths(dimensions, settings.has_offsets())
+        } else if settings.is_f16() {
+            (2 * dimensions, 2 * dimensions)
+        } else {
+            sq8::lengths(settings, dimensions)
+        };
+        (*code, *prepared) = (length as u32, with_more as u32);
+    }
+}
+
+/// Writes the code of a vector that has the dimensions of the index, and what is behind it.
+///
+/// # Safety
+/// `settings` can be read, `view` is one of a datum, so many centres are at `center` if codes have them, there is room at
+/// `code` for as many bytes as [`ruvector_hnsw_code_lengths`] says, and `failure` can be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ruvector_hnsw_encode(
     settings: *const Settings,
@@ -29,27 +55,76 @@ pub unsafe extern "C" fn ruvector_hnsw_encode(
     center: *const f32,
     dimensions: u32,
     code: *mut u8,
-) {
+    failure: *mut Failure,
+) -> bool {
+    let (mut length, mut prepared) = (0, 0);
     // SAFETY: the caller's promise.
     unsafe {
-        let (settings, dimensions) = (&*settings, dimensions as usize);
-        let length = match (settings.is_f16(), settings.has_offsets()) {
-            (true, _) => 2 * dimensions,
-            (false, true) => dimensions + sq8::OFFSET,
-            (false, false) => dimensions,
-        };
-        let code = core::slice::from_raw_parts_mut(code, length);
-        match (*view).value() {
-            Value::Vector(vector) if settings.is_f16() => encode_f16(vector.iter().copied(), code),
-            Value::Vector(vector) => {
-                sq8::encode(settings, vector.iter().copied(), slice(center, dimensions), code);
-            }
+        ruvector_hnsw_code_lengths(settings, dimensions, &raw mut length, &raw mut prepared);
+        let (settings, center) = (&*settings, slice(center, dimensions as usize));
+        let code = core::slice::from_raw_parts_mut(code, prepared as usize);
+        let encoded = match (*view).value() {
+            Value::Vector(vector) => encode(settings, vector.iter().copied(), center, code),
             Value::HalfVec(vector) => {
-                let numbers = vector.iter().map(|x| x.to_f32());
-                sq8::encode(settings, numbers, slice(center, dimensions), code);
+                encode(settings, vector.iter().map(|x| x.to_f32()), center, code)
             }
-            Value::SparseVec(_) => {}
-        }
+            Value::SparseVec(_) => Ok(()),
+        };
+        report(encoded, failure)
+    }
+}
+
+fn encode(
+    settings: &Settings,
+    numbers: impl Iterator<Item = f32> + Clone,
+    center: &[f32],
+    code: &mut [u8],
+) -> Result<()> {
+    if settings.is_rabitq() {
+        return rabitq::encode(settings, numbers, center, code);
+    }
+    if settings.is_f16() {
+        encode_f16(numbers, code);
+    } else {
+        sq8::encode(settings, numbers, center, code);
+    }
+    Ok(())
+}
+
+/// Chooses the centres, and the step if codes have one, by a sample; if it is but of a few vectors, the centres are zero.
+///
+/// # Safety
+/// `settings` can be read, `count` vectors of so many dimensions are at `sample`, there is room for a vector at `center`,
+/// and the others can be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ruvector_hnsw_train(
+    settings: *const Settings,
+    sample: *const f32,
+    count: usize,
+    dimensions: u32,
+    few: bool,
+    center: *mut f32,
+    step: *mut f32,
+    failure: *mut Failure,
+) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let dimensions = dimensions as usize;
+        let sample = slice(sample, count.saturating_mul(dimensions));
+        let center = core::slice::from_raw_parts_mut(center, dimensions);
+        let trained = match ((*settings).is_rabitq(), few) {
+            (true, false) => quantize::center(sample.chunks_exact(dimensions.max(1)), dimensions)
+                .map(|found| {
+                    center.copy_from_slice(&found);
+                    0.0
+                }),
+            (false, false) => sq8::train(sample, dimensions, center),
+            (is_rabitq, true) => {
+                center.fill(0.0);
+                Ok(if is_rabitq { 0.0 } else { sq8::rough_step(sample) })
+            }
+        };
+        report(trained.map(|trained| *step = trained), failure)
     }
 }
 

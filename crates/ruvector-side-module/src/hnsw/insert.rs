@@ -20,22 +20,33 @@ pub struct Settings {
     m: u32,
     ef_construction: u32,
     /// Bytes of the longest code there can be.
-    room: u32,
+    pub(super) room: u32,
     quantizer: u32,
-    /// What one of a code stands for, if there are codes.
+    /// What one of a code stands for, if codes are of one byte for each dimension.
     pub(super) step: f32,
+    /// What the rotation is drawn with, if codes have one bit for each dimension.
+    pub(super) seed: u32,
 }
 
 /// Codes of one byte for each dimension, as C numbers them.
 const SQ8: u32 = 1;
 /// Those of half precision numbers, likewise.
 const F16: u32 = 2;
+/// Those of one bit for each dimension, likewise.
+const RABITQ: u32 = 3;
+/// Euclidean distances, likewise.
+const L2: u32 = 0;
 /// Inner products, likewise.
 const INNER_PRODUCT: u32 = 1;
 
 impl Settings {
     pub(super) fn kernel(&self) -> Kernel {
         Kernel::new(self)
+    }
+
+    /// Is it squared Euclidean distances that order codes?
+    pub(super) const fn is_l2(&self) -> bool {
+        self.metric == L2
     }
 
     /// Have codes one byte for each dimension?
@@ -48,9 +59,14 @@ impl Settings {
         self.quantizer == F16
     }
 
+    /// Have codes one bit for each dimension?
+    pub(super) const fn is_rabitq(&self) -> bool {
+        self.quantizer == RABITQ
+    }
+
     /// Have codes the offsets of their vectors?
     pub(super) const fn has_offsets(&self) -> bool {
-        self.is_sq8() && self.metric == INNER_PRODUCT
+        (self.is_sq8() || self.is_rabitq()) && self.metric == INNER_PRODUCT
     }
 
     /// # Safety

@@ -3,6 +3,8 @@
 //! A *code* is the bytes of a vector without any header: the numbers of a dense one, positions and then values of a sparse
 //! one, the bits of a bit string; or of a dense one what [`super::encode`] makes of it. How many dimensions there are is known of
 //! the index.
+//!
+//! What is searched for, or about to be added, may have more behind its code than is kept: see [`super::rabitq`].
 
 use alloc::vec::Vec;
 use core::slice;
@@ -12,7 +14,7 @@ use ruvector_core::kernels::{self, Kernels};
 use ruvector_core::{Error, F16, Result, SparseRef};
 
 use super::insert::Settings;
-use super::sq8;
+use super::{rabitq, sq8};
 
 /// The type of the vectors, as C numbers it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,6 +25,8 @@ enum Kind {
     Bit,
     /// One byte for each dimension.
     Sq8,
+    /// One bit for each dimension.
+    RaBitQ,
 }
 
 /// What orders vectors, as C numbers it. Vectors for the cosine have length one, so that it is the inner product.
@@ -40,8 +44,10 @@ enum Metric {
 pub(super) struct Kernel {
     kind: Kind,
     metric: Metric,
-    /// What one of a code stands for, if there are codes.
+    /// What one of a code stands for, if codes are of one byte for each dimension.
     step: f32,
+    /// Bytes of the longest code.
+    room: usize,
     kernels: &'static Kernels,
 }
 
@@ -66,6 +72,7 @@ impl Kernel {
         let kind = match settings.kind {
             _ if settings.is_sq8() => Kind::Sq8,
             _ if settings.is_f16() => Kind::HalfVec,
+            _ if settings.is_rabitq() => Kind::RaBitQ,
             0 => Kind::Vector,
             1 => Kind::HalfVec,
             2 => Kind::SparseVec,
@@ -78,7 +85,19 @@ impl Kernel {
             3 => Metric::Hamming,
             _ => Metric::Jaccard,
         };
-        Self { kind, metric, step: settings.step, kernels: kernels::detect() }
+        Self {
+            kind,
+            metric,
+            step: settings.step,
+            room: settings.room as usize,
+            kernels: kernels::detect(),
+        }
+    }
+
+    /// The part of a quantised code that is on pages.
+    #[inline]
+    fn kept<'a>(&self, code: &'a [u8]) -> &'a [u8] {
+        code.get(..self.room).unwrap_or(code)
     }
 
     /// What orders vectors as the distance does; what is not a number counts as infinite.
@@ -109,11 +128,16 @@ impl Kernel {
                     _ => -a.raw_inner(b),
                 }
             }
-            Kind::Sq8 => match self.metric {
-                Metric::L2 => self.kernels.l2_squared_i8(sq8::signed(a), sq8::signed(b)) as f32,
-                Metric::L1 => sq8::l1(a, b),
-                _ => sq8::negative_inner(self.kernels, self.step, a, b),
-            },
+            Kind::Sq8 => {
+                // Without what is behind the code of what is searched for.
+                let (a, b) = (self.kept(a), self.kept(b));
+                match self.metric {
+                    Metric::L2 => self.kernels.l2_squared_i8(sq8::signed(a), sq8::signed(b)) as f32,
+                    Metric::L1 => sq8::l1(a, b),
+                    _ => sq8::negative_inner(self.kernels, self.step, a, b),
+                }
+            }
+            Kind::RaBitQ => rabitq::order(self.kernels, self.metric == Metric::L2, self.room, a, b),
             Kind::Bit => match self.metric {
                 Metric::Hamming => self.kernels.hamming(a, b) as f32,
                 _ => {
@@ -127,6 +151,16 @@ impl Kernel {
             },
         };
         if order.is_nan() { f32::INFINITY } else { order }
+    }
+}
+
+impl Query {
+    /// How far off the order of a code of one bit for each dimension may be.
+    pub(super) fn error(&self, code: &[u8]) -> f64 {
+        let own = self.code.as_ref();
+        own.map_or(f64::INFINITY, |own| {
+            rabitq::error_of_square(self.kernel.room, own.bytes(), code)
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 //! C calls a function here, and that calls C again for pages. Such a call never ends by `longjmp`: C catches its own error,
 //! and returns `false`; all here is left, and the C function at the beginning raises the error again ([`RETHROW`]).
 
+mod bound;
 mod build;
 mod check;
 mod codes;
@@ -11,6 +12,7 @@ mod insert;
 mod kernel;
 mod layout;
 mod pages;
+mod rabitq;
 mod scan;
 mod shared;
 mod sq8;

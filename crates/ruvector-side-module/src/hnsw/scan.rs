@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use ruvector_core::Error;
 use ruvector_core::hnsw::{Candidate, Scan};
 
+use super::bound::Bound;
 use super::insert::Settings;
 use super::kernel::{Code, Query};
 use super::pages::Access;
@@ -17,6 +18,7 @@ pub struct Search {
     settings: Settings,
     scan: Scan,
     query: Query,
+    bound: Bound,
     /// Elements of a batch, at most.
     ef: usize,
     iterative: bool,
@@ -89,8 +91,17 @@ pub unsafe extern "C" fn ruvector_hnsw_search_new(
         return core::ptr::null_mut();
     };
     let query = Query { kernel: settings.kernel(), code };
-    let ef = (ef as usize).max(1);
-    give_object(Search { settings, scan, query, ef, iterative, begun: false, batch: Vec::new() })
+    let (bound, ef) = (Bound::new(&settings, &query), (ef as usize).max(1));
+    give_object(Search {
+        settings,
+        scan,
+        query,
+        bound,
+        ef,
+        iterative,
+        begun: false,
+        batch: Vec::new(),
+    })
 }
 
 /// Takes the nearest result of the batch. Was there one?
@@ -128,4 +139,20 @@ pub unsafe extern "C" fn ruvector_hnsw_search_step(
         let found = (*search).step(access, *limits);
         status(found.map(|found| if found { DONE } else { END }), failure)
     }
+}
+
+/// The least squared distance that a vector may have whose code has this place in the order; less than any number if that is
+/// not known.
+///
+/// # Safety
+/// The search is one of C's, and `length` bytes are at `code`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ruvector_hnsw_search_least(
+    search: *const Search,
+    order: f32,
+    code: *const u8,
+    length: usize,
+) -> f64 {
+    // SAFETY: the caller's promise.
+    unsafe { (*search).bound.least_squared(&(*search).query, order, slice(code, length)) }
 }

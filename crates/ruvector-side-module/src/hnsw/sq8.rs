@@ -1,6 +1,7 @@
 //! Codes of one byte for each dimension: see [`ruvector_core::quantize::Sq8`].
 //!
-//! Behind the bytes of a code for inner products there is the vector's offset, as a single precision number.
+//! Behind the bytes of a code for inner products there is the vector's offset, as a single precision number. What is searched for
+//! has, for Euclidean distances, the numbers themselves behind its code, less the centres and divided by the step.
 
 use alloc::vec::Vec;
 
@@ -9,9 +10,6 @@ use ruvector_core::kernels::Kernels;
 use ruvector_core::quantize::{Sq8, encode_numbers};
 
 use super::insert::Settings;
-use crate::view::slice;
-use crate::{Failure, report};
-
 /// Bytes of an offset.
 pub(super) const OFFSET: usize = 4;
 
@@ -44,67 +42,98 @@ pub(super) fn l1(a: &[u8], b: &[u8]) -> f32 {
     pairs.map(|(a, b)| u32::from(a.abs_diff(*b))).sum::<u32>() as f32
 }
 
-/// Writes the code of numbers, as many as there are centres; `code` has as many bytes, and an offset's if codes have those.
+/// Bytes of a code, and of one that is searched for.
+pub(super) const fn lengths(settings: &Settings, dimensions: usize) -> (usize, usize) {
+    if settings.has_offsets() {
+        (dimensions + OFFSET, dimensions + OFFSET)
+    } else if settings.is_l2() {
+        (dimensions, dimensions + size_of::<f32>() * dimensions)
+    } else {
+        (dimensions, dimensions)
+    }
+}
+
+/// Writes the code of numbers, as many as there are centres, and what is behind it. `to` has room for all of it.
 pub(super) fn encode(
     settings: &Settings,
-    numbers: impl Iterator<Item = f32>,
+    numbers: impl Iterator<Item = f32> + Clone,
     center: &[f32],
-    code: &mut [u8],
+    to: &mut [u8],
 ) {
-    let (codes, rest) = code.split_at_mut(center.len().min(code.len()));
+    let (codes, rest) = to.split_at_mut(center.len().min(to.len()));
     // SAFETY: both are bytes, and any is a number.
     let codes = unsafe { core::slice::from_raw_parts_mut(codes.as_mut_ptr().cast(), codes.len()) };
-    let offset = encode_numbers(numbers, center, settings.step, codes);
-    if let Some(place) = rest.first_chunk_mut::<OFFSET>() {
-        *place = offset.to_ne_bytes();
+    let offset = encode_numbers(numbers.clone(), center, settings.step, codes);
+    if settings.has_offsets() {
+        if let Some(place) = rest.first_chunk_mut::<OFFSET>() {
+            *place = offset.to_ne_bytes();
+        }
+        return;
     }
+    for ((place, number), center) in rest.as_chunks_mut().0.iter_mut().zip(numbers).zip(center) {
+        *place = ((number - center) / settings.step).to_ne_bytes();
+    }
+}
+
+/// The largest code.
+const LARGEST: f32 = 127.0;
+
+/// The squared distance of what is searched for, whose code has `length` bytes, and what a code stands for, in steps; or
+/// less, where a number was cut off.
+pub(super) fn squared_steps(length: usize, query: &[u8], code: &[u8]) -> f64 {
+    const LANES: usize = 8;
+    let numbers = query.get(length..).unwrap_or_default().as_chunks::<4>().0;
+    let codes = signed(code.get(..length).unwrap_or_default());
+    let ((numbers, last_numbers), (codes, last_codes)) =
+        (numbers.as_chunks::<LANES>(), codes.as_chunks::<LANES>());
+    let square = |number: &[u8; 4], code: i8| {
+        let difference = f32::from_ne_bytes(*number) - f32::from(code);
+        difference * difference
+    };
+    let mut sums = [0f32; LANES];
+    for (numbers, codes) in numbers.iter().zip(codes) {
+        for lane in 0..LANES {
+            sums[lane] += square(&numbers[lane], codes[lane]);
+        }
+    }
+    let last = last_numbers.iter().zip(last_codes).map(|(number, &code)| square(number, code));
+    f64::from(sums.iter().sum::<f32>() + last.sum::<f32>())
+}
+
+/// Is a number of what is searched for beyond those that codes have?
+pub(super) fn is_beyond(length: usize, query: &[u8]) -> bool {
+    let numbers = query.get(length..).unwrap_or_default().as_chunks::<4>().0;
+    numbers.iter().any(|number| f32::from_ne_bytes(*number).abs() > LARGEST)
+}
+
+/// By how much [`squared_steps`] may be too large where a number of both is beyond those that codes have: the vector's may be
+/// the same as that of the query.
+pub(super) fn beyond_both(length: usize, query: &[u8], code: &[u8]) -> f64 {
+    let numbers = query.get(length..).unwrap_or_default().as_chunks::<4>().0;
+    let codes = signed(code.get(..length).unwrap_or_default());
+    let excess = |(number, &code): (&[u8; 4], &i8)| {
+        let (number, code) = (f32::from_ne_bytes(*number), f32::from(code));
+        let is_both = code.abs() == LARGEST && number * code > LARGEST * LARGEST;
+        if is_both { f64::from(number - code) * f64::from(number - code) } else { 0.0 }
+    };
+    numbers.iter().zip(codes).map(excess).sum()
 }
 
 /// How far the numbers of vectors that come later may exceed those of a few, which are all that is known.
 const MARGIN: f32 = 1.25;
 
 /// The step for codes around zero by which the numbers of a few vectors are within the range.
-fn rough_step(sample: &[f32]) -> f32 {
+pub(super) fn rough_step(sample: &[f32]) -> f32 {
     let most = sample.iter().map(|x| x.abs()).filter(|x| x.is_finite()).fold(0.0, f32::max);
     let step = most * MARGIN / 127.0;
     if step.is_normal() { step } else { 1.0 / 127.0 }
 }
 
-fn train(sample: &[f32], dimensions: usize, center: &mut [f32]) -> Result<f32> {
+pub(super) fn train(sample: &[f32], dimensions: usize, center: &mut [f32]) -> Result<f32> {
     let mut vectors: Vec<&[f32]> = Vec::new();
     vectors.try_reserve_exact(sample.len() / dimensions.max(1))?;
     vectors.extend(sample.chunks_exact(dimensions.max(1)));
     let quantizer = Sq8::train(vectors.iter().copied(), dimensions)?;
     center.copy_from_slice(quantizer.center());
     Ok(quantizer.step())
-}
-
-/// Chooses the centres and the step by a sample; if it is but of a few vectors, the centres are zero.
-///
-/// # Safety
-/// `count` vectors of so many dimensions are at `sample`, there is room for a vector at `center`, and the others can be
-/// written to.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ruvector_hnsw_train(
-    sample: *const f32,
-    count: usize,
-    dimensions: u32,
-    few: bool,
-    center: *mut f32,
-    step: *mut f32,
-    failure: *mut Failure,
-) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let dimensions = dimensions as usize;
-        let sample = slice(sample, count.saturating_mul(dimensions));
-        let center = core::slice::from_raw_parts_mut(center, dimensions);
-        let trained = if few {
-            center.fill(0.0);
-            Ok(rough_step(sample))
-        } else {
-            train(sample, dimensions, center)
-        };
-        report(trained.map(|trained| *step = trained), failure)
-    }
 }

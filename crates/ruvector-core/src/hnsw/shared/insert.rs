@@ -214,6 +214,8 @@ fn add_link<'a, C: Codes>(
 impl Shared<'_> {
     /// Adds a row with a code: to an element that has the same one, or as an element of a level. Is there room for it?
     ///
+    /// Where all codes have one length, this one may have more behind it, by which distances from it are more precise.
+    ///
     /// # Errors
     /// [`Error::OutOfMemory`], for memory of the process.
     pub fn add(
@@ -232,7 +234,7 @@ impl Shared<'_> {
         let own = codes.order(code, code);
         for twin in plan.nearest.iter().filter(|candidate| candidate.distance == own) {
             let twin = number(twin.id);
-            if self.code(twin) == Some(code) {
+            if self.code(twin) == Some(self.kept(code)) {
                 match self.add_row(codes, twin, row) {
                     Some(true) => return Ok(true),
                     Some(false) => {}
@@ -246,6 +248,12 @@ impl Shared<'_> {
             self.set_entry(element, level);
         }
         Ok(true)
+    }
+
+    /// The part of a code that is kept.
+    fn kept<'c>(&self, code: &'c [u8]) -> &'c [u8] {
+        let length = if self.code_length > 0 { self.code_length } else { code.len() };
+        code.get(..length).unwrap_or(code)
     }
 
     /// Adds a row to an element, if that can stand for one more. Nothing if there is no room.
@@ -269,7 +277,7 @@ impl Shared<'_> {
     /// Writes an element with its own links. Nobody knows of it before others are linked with it. Nothing if there is no
     /// room.
     fn write(&self, code: &[u8], row: u64, level: u8, plan: &Plan) -> Option<u32> {
-        let fixed = self.code_length > 0;
+        let (fixed, code) = (self.code_length > 0, self.kept(code));
         let code_units = if fixed { 0 } else { (code.len() as u64).div_ceil(UNIT) };
         let upper_units = self.units_above(level);
         let (element, block) = self.reserve(1, code_units + upper_units)?;
@@ -293,9 +301,8 @@ impl Shared<'_> {
         } else {
             self.block(code_block)
         };
-        let length = if fixed { code.len().min(self.code_length) } else { code.len() };
         // SAFETY: this place was reserved for it, and nobody else knows of it.
-        unsafe { ptr::copy_nonoverlapping(code.as_ptr(), self.base.add(at), length) };
+        unsafe { ptr::copy_nonoverlapping(code.as_ptr(), self.base.add(at), code.len()) };
         for layer in 0..=level {
             let list = self.list(element, layer)?;
             let links = plan.links.get(usize::from(layer)).map_or(&[][..], Vec::as_slice);
