@@ -287,6 +287,7 @@ MakeRoutine(amoptions_function parse_options)
 	routine->amsupport = 3;
 	routine->amcanorderbyop = true;
 	routine->amoptionalkey = true;
+	routine->amcanbuildparallel = true;
 	routine->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
 	routine->amkeytype = InvalidOid;
 

@@ -168,6 +168,10 @@ typedef struct HnswLinks
 #define HnswIdOffset(id) ((OffsetNumber) ((id) >> 16))
 #define HnswIdVersion(id) ((uint16) (id))
 
+/* A row as Rust has it. */
+#define HnswRowName(row) \
+	((uint64) ItemPointerGetBlockNumber(row) << 16 | ItemPointerGetOffsetNumber(row))
+
 #define HnswPageOpaque(page) ((HnswOpaque *) PageGetSpecialPointer(page))
 #define HnswPageMeta(page) ((HnswMeta *) PageGetContents(page))
 
@@ -211,6 +215,8 @@ typedef struct HnswAccess
 	BufferAccessStrategy strategy;
 	/* Nobody else sees the index yet, and all of it is logged at the end. */
 	bool		building;
+	/* Of a build by several processes, which heavyweight locks do not keep from each other: NULL if it is but one. */
+	struct HnswBuildLock *build_lock;
 } HnswAccess;
 
 typedef struct HnswVisit
@@ -353,6 +359,10 @@ extern bool hnswinsert(Relation index, Datum *values, bool *isnull, ItemPointer 
 					   IndexUniqueCheck check_unique, bool unchanged, IndexInfo *index_info);
 extern void HnswInsertCode(HnswAccess *access, HnswCode code, ItemPointer row);
 
+/* hnsw_parallel.c */
+extern void HnswLockBuild(struct HnswBuildLock *lock, bool alone);
+extern void HnswUnlockBuild(struct HnswBuildLock *lock);
+
 /* hnsw_scan.c */
 extern IndexScanDesc hnswbeginscan(Relation index, int nkeys, int norderbys);
 extern void hnswrescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys);
@@ -413,6 +423,11 @@ extern HnswBuilder *ruvector_hnsw_build_new(const HnswSettings *settings, size_t
 extern void ruvector_hnsw_build_free(HnswBuilder *builder);
 extern int32 ruvector_hnsw_build_add(HnswBuilder *builder, const char *code, size_t length, uint64 row,
 									 Failure *failure);
+extern bool ruvector_hnsw_shared_create(const HnswSettings *settings, size_t code_length, void *memory, size_t size);
+extern HnswBuilder *ruvector_hnsw_shared_attach(const HnswSettings *settings, size_t code_length, uint32 highest_level,
+												void *memory, size_t size);
+extern void ruvector_hnsw_shared_move(const HnswBuilder *builder, void *memory, size_t size);
+extern bool ruvector_hnsw_shared_alone(const HnswBuilder *builder, uint64 row);
 extern int32 ruvector_hnsw_build_place(HnswBuilder *builder, const HnswPageSizes *sizes, uint32 *blocks,
 									   Failure *failure);
 extern int32 ruvector_hnsw_build_element(const HnswBuilder *builder, uint32 position, HnswPlaced *placed,

@@ -1,7 +1,7 @@
 /*
  * Building an index of hnsw: in memory as long as there is enough, then on pages.
  */
-#include "hnsw.h"
+#include "hnsw_build.h"
 
 #include "access/tableam.h"
 #include "access/xloginsert.h"
@@ -16,16 +16,6 @@
 
 /* The same rows in the same order give the same index. */
 #define LEVEL_SEED 0
-
-typedef struct BuildState
-{
-	HnswInfo	info;
-	HnswAccess	access;
-	HnswBuilder *builder;		/* NULL when memory has run out */
-	MemoryContext graph_context;
-	MemoryContext row_context;
-	double		rows;
-} BuildState;
 
 static void
 CheckOptions(const HnswInfo *info)
@@ -81,7 +71,7 @@ AddPlaced(Page page, void *item, Size size, OffsetNumber offset)
  * written in order.
  */
 static void
-WriteElements(BuildState *state, BulkWriteState *bulk)
+WriteElements(HnswBuild *state, BulkWriteState *bulk)
 {
 	uint32		m = state->info.settings.m;
 	PageWriter	pages = {.bulk = bulk};
@@ -133,7 +123,7 @@ WriteElements(BuildState *state, BulkWriteState *bulk)
  * Writes an index as it is in memory; without a graph an empty one.
  */
 static void
-WriteIndex(BuildState *state, ForkNumber fork)
+WriteIndex(HnswBuild *state, ForkNumber fork)
 {
 	Relation	index = state->access.index;
 	BulkWriteState *bulk = smgr_bulk_start_rel(index, fork);
@@ -176,41 +166,56 @@ WriteIndex(BuildState *state, ForkNumber fork)
 }
 
 /* Ends the part in memory. */
-static void
-Flush(BuildState *state)
+void
+HnswFlush(HnswBuild *state)
 {
 	WriteIndex(state, MAIN_FORKNUM);
-	/* All of it is in that context. */
-	state->builder = NULL;
-	MemoryContextDelete(state->graph_context);
+	HnswDropGraph(state);
+}
+
+/* The memory that was full is a setting, or where the graph is. */
+void
+HnswNoteFullMemory(const HnswBuild *state, int64 rows, const char *memory)
+{
+	ereport(NOTICE,
+			(errmsg("%s graph no longer fits into %s after " INT64_FORMAT " tuples",
+					HnswMethodName(state->access.index), memory, rows),
+			 errdetail("Building will take significantly more time."),
+			 errhint("Increase %s to speed up builds.", memory)));
+}
+
+/* Adds a row to the graph in memory; false if there is none any more. */
+static bool
+AddToGraph(HnswBuild *state, HnswCode code, ItemPointer row)
+{
+	MemoryContext old_context;
+	Failure		failure;
+	int			status;
+
+	if (state->builder == NULL)
+		return false;
+	old_context = MemoryContextSwitchTo(state->graph_context);
+	status = ruvector_hnsw_build_add(state->builder, code.data, code.length, HnswRowName(row), &failure);
+	MemoryContextSwitchTo(old_context);
+	if (HnswCheckStatus(status, &failure) == HNSW_DONE)
+		return true;
+	HnswNoteFullMemory(state, (int64) state->rows, "maintenance_work_mem");
+	HnswFlush(state);
+	return false;
 }
 
 static void
-AddRow(BuildState *state, HnswCode code, ItemPointer row)
+AddRow(HnswBuild *state, HnswCode code, ItemPointer row)
 {
-	if (state->builder != NULL)
-	{
-		uint64		name = (uint64) ItemPointerGetBlockNumber(row) << 16 | ItemPointerGetOffsetNumber(row);
-		MemoryContext old_context = MemoryContextSwitchTo(state->graph_context);
-		Failure		failure;
-		int			status = ruvector_hnsw_build_add(state->builder, code.data, code.length, name, &failure);
+	bool		added = state->parallel != NULL ? HnswAddShared(state, code, row) : AddToGraph(state, code, row);
 
-		MemoryContextSwitchTo(old_context);
-		if (HnswCheckStatus(status, &failure) == HNSW_DONE)
-			return;
-		ereport(NOTICE,
-				(errmsg("%s graph no longer fits into maintenance_work_mem after " INT64_FORMAT " tuples",
-						HnswMethodName(state->access.index), (int64) state->rows),
-				 errdetail("Building will take significantly more time."),
-				 errhint("Increase maintenance_work_mem to speed up builds.")));
-		Flush(state);
-	}
-	HnswInsertCode(&state->access, code, row);
+	if (!added)
+		HnswInsertCode(&state->access, code, row);
 }
 
 /* An empty graph in memory. */
 static void
-StartGraph(BuildState *state)
+StartGraph(HnswBuild *state)
 {
 	MemoryContext old_context = MemoryContextSwitchTo(state->graph_context);
 
@@ -225,10 +230,10 @@ StartGraph(BuildState *state)
 				 errmsg("out of memory")));
 }
 
-static void
-BuildCallback(Relation index, ItemPointer row, Datum *values, bool *isnull, bool alive, void *argument)
+void
+HnswAddBuildRow(Relation index, ItemPointer row, Datum *values, bool *isnull, bool alive, void *argument)
 {
-	BuildState *state = argument;
+	HnswBuild *state = argument;
 	MemoryContext old_context;
 	HnswCode	code;
 
@@ -246,37 +251,49 @@ BuildCallback(Relation index, ItemPointer row, Datum *values, bool *isnull, bool
 	{
 		AddRow(state, code, row);
 		state->rows++;
-		pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, state->rows);
+		if (state->parallel != NULL)
+			HnswCountShared(state);
+		else
+			pgstat_progress_update_param(PROGRESS_CREATEIDX_TUPLES_DONE, state->rows);
 	}
 	MemoryContextSwitchTo(old_context);
 	MemoryContextReset(state->row_context);
+}
+
+/* What a process needs to build, when the index is described. */
+void
+HnswPrepareBuild(HnswBuild *state, Relation index)
+{
+	state->access.index = index;
+	state->access.info = &state->info;
+	state->access.building = true;
+	state->row_context = AllocSetContextCreate(CurrentMemoryContext, "hnsw build row", ALLOCSET_DEFAULT_SIZES);
+	state->graph_context = AllocSetContextCreate(CurrentMemoryContext, "hnsw build graph", ALLOCSET_DEFAULT_SIZES);
 }
 
 IndexBuildResult *
 hnswbuild(Relation heap, Relation index, IndexInfo *index_info)
 {
 	IndexBuildResult *result = palloc(sizeof(IndexBuildResult));
-	BuildState	state = {0};
+	HnswBuild	state = {0};
 
 	HnswDescribe(index, &state.info, HnswGetQuantizer(index));
 	CheckOptions(&state.info);
 	if (HnswHasCenters(&state.info))
 		HnswTrain(heap, index, index_info, &state.info);
-	state.access.index = index;
-	state.access.info = &state.info;
-	state.access.building = true;
-	state.row_context = AllocSetContextCreate(CurrentMemoryContext, "hnsw build row", ALLOCSET_DEFAULT_SIZES);
-	state.graph_context = AllocSetContextCreate(CurrentMemoryContext, "hnsw build graph", ALLOCSET_DEFAULT_SIZES);
-
-	StartGraph(&state);
+	HnswPrepareBuild(&state, index);
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, HNSW_PHASE_LOAD);
-	result->heap_tuples = table_index_build_scan(heap, index, index_info, true, true, BuildCallback, &state, NULL);
+	if (!HnswBuildParallel(&state, heap, index_info, result))
+	{
+		StartGraph(&state);
+		result->heap_tuples = table_index_build_scan(heap, index, index_info, true, true, HnswAddBuildRow, &state, NULL);
+		result->index_tuples = state.rows;
+	}
 	if (state.builder != NULL)
-		Flush(&state);
+		HnswFlush(&state);
 	else if (RelationNeedsWAL(index))
 		log_newpage_range(index, MAIN_FORKNUM, 0, RelationGetNumberOfBlocks(index), true);
-	result->index_tuples = state.rows;
 	MemoryContextDelete(state.row_context);
 	return result;
 }
@@ -285,7 +302,7 @@ hnswbuild(Relation heap, Relation index, IndexInfo *index_info)
 void
 hnswbuildempty(Relation index)
 {
-	BuildState	state = {0};
+	HnswBuild	state = {0};
 
 	HnswDescribe(index, &state.info, HnswGetQuantizer(index));
 	CheckOptions(&state.info);

@@ -21,6 +21,28 @@ RandomLevel(const HnswInfo *info)
 }
 
 /*
+ * Inserts are made at the same time, but for one that changes where searches begin: of two first elements, one would not
+ * be linked with the other.
+ */
+static void
+LockInsert(HnswAccess *access, bool alone)
+{
+	if (access->build_lock != NULL)
+		HnswLockBuild(access->build_lock, alone);
+	else if (!access->building)
+		LockPage(access->index, HNSW_UPDATE_LOCK, alone ? ExclusiveLock : ShareLock);
+}
+
+static void
+UnlockInsert(HnswAccess *access, bool alone)
+{
+	if (access->build_lock != NULL)
+		HnswUnlockBuild(access->build_lock);
+	else if (!access->building)
+		UnlockPage(access->index, HNSW_UPDATE_LOCK, alone ? ExclusiveLock : ShareLock);
+}
+
+/*
  * Adds a row to an element with the same code, or a new element.
  */
 void
@@ -28,7 +50,6 @@ HnswInsertCode(HnswAccess *access, HnswCode code, ItemPointer row)
 {
 	const HnswInfo *info = access->info;
 	uint32		level = RandomLevel(info);
-	LOCKMODE	mode = ShareLock;
 	HnswCode	kept = {code.data, HnswKeptLength(info, code)};
 	HnswInsertion *insertion;
 	HnswElement *element;
@@ -39,16 +60,13 @@ HnswInsertCode(HnswAccess *access, HnswCode code, ItemPointer row)
 	uint64		id;
 	bool		highest;
 
-	if (!access->building)
-		LockPage(access->index, HNSW_UPDATE_LOCK, mode);
+	LockInsert(access, false);
 	HnswGetEntry(access, &entry, &entry_level);
 	highest = entry == 0 || level > entry_level;
-	if (highest && !access->building)
+	if (highest)
 	{
-		/* Of two first elements, one would not be linked with the other. */
-		UnlockPage(access->index, HNSW_UPDATE_LOCK, mode);
-		mode = ExclusiveLock;
-		LockPage(access->index, HNSW_UPDATE_LOCK, mode);
+		UnlockInsert(access, false);
+		LockInsert(access, true);
 	}
 
 	HnswCheckStatus(ruvector_hnsw_insert_plan(access, &info->settings, code.data, code.length, level, &insertion,
@@ -82,8 +100,7 @@ HnswInsertCode(HnswAccess *access, HnswCode code, ItemPointer row)
 
 done:
 	ruvector_hnsw_insert_free(insertion);
-	if (!access->building)
-		UnlockPage(access->index, HNSW_UPDATE_LOCK, mode);
+	UnlockInsert(access, highest);
 }
 
 bool

@@ -3,6 +3,8 @@
  */
 #include "ivfflat_build.h"
 
+#include "build_parallel.h"
+
 #include "access/tableam.h"
 #include "catalog/index.h"
 #include "catalog/pg_operator_d.h"
@@ -36,8 +38,9 @@ CheckColumn(Relation index, const IvfflatSupport *support)
 				 errmsg("dimensions must be greater than one for this opclass")));
 }
 
-static void
-Start(IvfflatBuild *build, Relation heap, Relation index, IndexInfo *info)
+/* What a process needs to build, but for the centres. */
+void
+IvfflatStartBuild(IvfflatBuild *build, Relation heap, Relation index, IndexInfo *info)
 {
 	IvfflatOptions *options = (IvfflatOptions *) index->rd_options;
 	TupleDesc	descriptor = CreateTemplateTupleDesc(3);
@@ -60,8 +63,8 @@ Start(IvfflatBuild *build, Relation heap, Relation index, IndexInfo *info)
 }
 
 /* Makes centres what distances are computed with. */
-static void
-PrepareCenters(IvfflatBuild *build)
+void
+IvfflatPrepareCenters(IvfflatBuild *build)
 {
 	Size		stride = IvfflatNumbersSize(&build->support);
 
@@ -82,8 +85,8 @@ PrepareCenters(IvfflatBuild *build)
 	}
 }
 
-static void
-AssignRow(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive, void *state)
+void
+IvfflatAssignRow(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive, void *state)
 {
 	IvfflatBuild *build = state;
 	TupleTableSlot *slot = build->row_slot;
@@ -119,20 +122,32 @@ AssignRow(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 	MemoryContextReset(build->row_context);
 }
 
+/*
+ * A sort of rows by list; of a part of them, or of what other processes have sorted. In a list these come in any order, so
+ * that then their place in the table decides: the same table gives the same index.
+ */
+Tuplesortstate *
+IvfflatBeginSort(IvfflatBuild *build, int memory, SortCoordinate coordinate)
+{
+	AttrNumber	columns[] = {1 + IVFFLAT_ROW_LIST, 1 + IVFFLAT_ROW_TID};
+	Oid			operators[] = {Int4LessOperator, TIDLessOperator};
+	Oid			collations[] = {InvalidOid, InvalidOid};
+	bool		nulls_first[] = {false, false};
+
+	return tuplesort_begin_heap(build->row_descriptor, coordinate != NULL ? 2 : 1, columns, operators, collations,
+								nulls_first, memory, coordinate, TUPLESORT_NONE);
+}
+
 static void
 AssignRows(IvfflatBuild *build)
 {
-	AttrNumber	columns[] = {1 + IVFFLAT_ROW_LIST};
-	Oid			operators[] = {Int4LessOperator};
-	Oid			collations[] = {InvalidOid};
-	bool		nulls_first[] = {false};
-
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, IVFFLAT_PHASE_ASSIGN);
-	build->sort = tuplesort_begin_heap(build->row_descriptor, 1, columns, operators, collations, nulls_first,
-									   maintenance_work_mem, NULL, TUPLESORT_NONE);
+	if (IvfflatAssignParallel(build))
+		return;
+	build->sort = IvfflatBeginSort(build, maintenance_work_mem, NULL);
 	if (build->heap != NULL)
-		build->heap_tuples = table_index_build_scan(build->heap, build->index, build->info, true, true, AssignRow, build,
-													NULL);
+		build->heap_tuples = table_index_build_scan(build->heap, build->index, build->info, true, true,
+													IvfflatAssignRow, build, NULL);
 	tuplesort_performsort(build->sort);
 }
 
@@ -144,10 +159,12 @@ Build(IvfflatBuild *build, ForkNumber fork)
 
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, IVFFLAT_PHASE_CLUSTER);
 	build->centers = IvfflatFindCenters(build);
-	PrepareCenters(build);
+	IvfflatPrepareCenters(build);
 	AssignRows(build);
 	IvfflatWritePages(build, fork);
 	tuplesort_end(build->sort);
+	if (build->leader != NULL)
+		BuildEnd(build->leader);
 	ExecDropSingleTupleTableSlot(build->row_slot);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
@@ -162,7 +179,7 @@ ivfflat_build(Relation heap, Relation index, IndexInfo *info)
 
 	if (RelationGetNumberOfBlocks(index) != 0)
 		elog(ERROR, "index \"%s\" already contains data", RelationGetRelationName(index));
-	Start(&build, heap, index, info);
+	IvfflatStartBuild(&build, heap, index, info);
 	Build(&build, MAIN_FORKNUM);
 	result = palloc(sizeof(IndexBuildResult));
 	result->heap_tuples = build.heap_tuples;
@@ -178,6 +195,6 @@ ivfflat_build_empty(Relation index)
 {
 	IvfflatBuild build;
 
-	Start(&build, NULL, index, BuildIndexInfo(index));
+	IvfflatStartBuild(&build, NULL, index, BuildIndexInfo(index));
 	Build(&build, INIT_FORKNUM);
 }

@@ -23,12 +23,22 @@ typedef struct IvfflatBuild
 	Tuplesortstate *sort;		/* rows by list */
 	TupleDesc	row_descriptor;
 	TupleTableSlot *row_slot;
+	struct BuildLeader *leader; /* of other processes whose rows the sort has; or null */
 } IvfflatBuild;
 
 /* Columns of rows in the sort. */
 #define IVFFLAT_ROW_LIST 0
 #define IVFFLAT_ROW_TID 1
 #define IVFFLAT_ROW_VALUE 2
+
+/* ivfflat_build.c */
+extern void IvfflatStartBuild(IvfflatBuild *build, Relation heap, Relation index, IndexInfo *info);
+extern void IvfflatPrepareCenters(IvfflatBuild *build);
+extern Tuplesortstate *IvfflatBeginSort(IvfflatBuild *build, int memory, SortCoordinate coordinate);
+extern void IvfflatAssignRow(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive, void *state);
+
+/* ivfflat_parallel.c */
+extern bool IvfflatAssignParallel(IvfflatBuild *build);
 
 /* ivfflat_sample.c */
 extern char *IvfflatFindCenters(IvfflatBuild *build);

@@ -151,6 +151,7 @@ Handler(void)
 	routine->amsupport = IVFFLAT_PROCS;
 	routine->amcanorderbyop = true;
 	routine->amoptionalkey = true;
+	routine->amcanbuildparallel = true;
 	routine->amparallelvacuumoptions = VACUUM_OPTION_PARALLEL_BULKDEL;
 	routine->amkeytype = InvalidOid;
 

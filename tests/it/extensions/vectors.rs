@@ -129,6 +129,44 @@ fn many_sessions_insert_while_one_vacuums() {
     assert_sound(&mut db);
 }
 
+/// How many of the notices since the last time say this.
+fn told(db: &mut Session, what: &str) -> usize {
+    db.take_notices().iter().filter(|notice| notice.message().contains(what)).count()
+}
+
+#[test]
+fn several_processes_build_one_index() {
+    let mut db = temporary();
+    db.exec(PREPARE).unwrap();
+    db.exec("INSERT INTO item SELECT i, some_vector(i) FROM generate_series(1, 3000) AS i")
+        .unwrap();
+    db.exec("ALTER TABLE item SET (parallel_workers = 2); SET client_min_messages = debug1")
+        .unwrap();
+    told(&mut db, "");
+    db.exec(INDEXES).unwrap();
+    assert_eq!(told(&mut db, "using 2 parallel workers"), 2);
+    assert_sound(&mut db);
+    // When memory is full, one of them says so.
+    db.exec("SET maintenance_work_mem = '1MB'; REINDEX INDEX graph").unwrap();
+    assert_eq!(told(&mut db, "no longer fits into maintenance_work_mem"), 1);
+    assert_sound(&mut db);
+    // A copy has no other processes until they are wanted.
+    let mut fork = db.fork().unwrap();
+    fork.exec("RESET maintenance_work_mem; REINDEX TABLE item").unwrap();
+    assert_sound(&mut fork);
+    assert_sound(&mut db);
+    // Errors of all processes are the session's, and end all of them.
+    db.exec("RESET maintenance_work_mem").unwrap();
+    db.exec("DROP INDEX graph, lists; ALTER TABLE item ALTER v TYPE vector").unwrap();
+    db.exec("UPDATE item SET v = '[1,2]' WHERE id = 1500").unwrap();
+    let wrong = "CREATE INDEX wrong ON item USING hnsw ((v::vector(24)) vector_l2_ops)";
+    assert_eq!(sqlstate(&db.exec(wrong).unwrap_err()), "22000");
+    assert_eq!(text(&mut db, "SELECT count(*) FROM pg_class WHERE relname = 'wrong'"), "0");
+    db.exec("DELETE FROM item WHERE id = 1500; ALTER TABLE item ALTER v TYPE vector(24)").unwrap();
+    db.exec(INDEXES).unwrap();
+    assert_sound(&mut db);
+}
+
 #[test]
 fn forks_have_the_index_and_change_their_own() {
     let mut db = temporary();

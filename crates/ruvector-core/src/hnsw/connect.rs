@@ -5,103 +5,165 @@ use alloc::vec::Vec;
 use super::graph::{Links, NEARER};
 use crate::error::Result;
 
+/// A graph in memory that nobody changes meanwhile.
+pub trait Lists {
+    /// How many elements there are.
+    fn count(&self) -> u32;
+
+    /// The highest layer of an element; nothing for what is not in the graph.
+    fn level(&self, element: u32) -> Option<u8>;
+
+    /// Where searches begin.
+    fn entry(&self) -> Option<u32>;
+
+    /// The links of an element on a layer, and their distances.
+    fn each_link(&self, element: u32, layer: u8, see: impl FnMut(u32, f32));
+
+    /// How many links an element can have on the lowest layer.
+    fn room(&self) -> usize;
+
+    /// Puts a link at a place of a list of the lowest layer, or behind its last one. The list is then neither in order nor
+    /// marked any more.
+    fn put(&mut self, element: u32, at: usize, link: u32, distance: f32);
+}
+
+impl Lists for Links {
+    fn count(&self) -> u32 {
+        self.len() as u32
+    }
+
+    fn level(&self, element: u32) -> Option<u8> {
+        Self::level(self, element)
+    }
+
+    fn entry(&self) -> Option<u32> {
+        Self::entry(self)
+    }
+
+    fn each_link(&self, element: u32, layer: u8, mut see: impl FnMut(u32, f32)) {
+        let Some(list) = self.list(element, layer) else { return };
+        for place in list + 1..=list + Self::count(self, list) {
+            see(self.places[place] & !NEARER, self.distances[place]);
+        }
+    }
+
+    fn room(&self) -> usize {
+        self.options.max_links(0)
+    }
+
+    fn put(&mut self, element: u32, at: usize, link: u32, distance: f32) {
+        let Some(list) = self.list(element, 0) else { return };
+        let count = Self::count(self, list).max(at + 1);
+        for place in list + 1..=list + count {
+            self.places[place] &= !NEARER;
+        }
+        self.places[list] = count as u32;
+        self.places[list + 1 + at] = link;
+        self.distances[list + 1 + at] = distance;
+    }
+}
+
 impl Links {
-    /// Links elements that searches cannot come by, as none that they come by is linked to them: to the nearest element
-    /// that they have a link to themselves. How many are left?
+    /// As [`connect`].
     ///
     /// # Errors
     /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     pub fn connect(&mut self) -> Result<usize> {
-        let mut left = 0;
-        // A link that gives way may have been the last one to another element.
-        for _ in 0..8 {
-            let reached = self.reached()?;
-            let (mut lost, count) = (Vec::new(), self.levels.len() as u32);
-            for element in (0..count).filter(|&element| self.level(element).is_some()) {
-                if reached.get(element as usize) != Some(&true) {
-                    lost.try_reserve(1)?;
-                    lost.push(element);
-                }
-            }
-            left = lost.len();
-            if left == 0 {
-                break;
-            }
-            let mut incoming = self.incoming()?;
-            for element in lost {
-                let Some(list) = self.list(element, 0) else { continue };
-                let count = self.count(list);
-                let nearest = (list + 1..=list + count)
-                    .map(|place| (self.distances[place], self.places[place] & !NEARER))
-                    .filter(|(_, link)| reached.get(*link as usize) == Some(&true))
-                    .min_by(|a, b| a.0.total_cmp(&b.0));
-                if let Some((distance, from)) = nearest {
-                    self.force(from, element, distance, &mut incoming);
-                }
+        connect(self)
+    }
+}
+
+/// Links elements that searches cannot come by, as none that they come by is linked to them: to the nearest element
+/// that they have a link to themselves. How many are left?
+///
+/// # Errors
+/// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
+pub fn connect(lists: &mut impl Lists) -> Result<usize> {
+    let mut left = 0;
+    // A link that gives way may have been the last one to another element.
+    for _ in 0..8 {
+        let reached = reached(lists)?;
+        let mut lost = Vec::new();
+        for element in (0..lists.count()).filter(|&element| lists.level(element).is_some()) {
+            if reached.get(element as usize) != Some(&true) {
+                lost.try_reserve(1)?;
+                lost.push(element);
             }
         }
-        Ok(left)
-    }
-
-    /// The elements that there is a way to from where searches begin.
-    fn reached(&self) -> Result<Vec<bool>> {
-        let (mut reached, mut open) = (Vec::new(), Vec::new());
-        reached.try_reserve_exact(self.levels.len())?;
-        reached.resize(self.levels.len(), false);
-        open.try_reserve_exact(self.levels.len())?;
-        open.extend(self.entry);
-        self.entry.into_iter().for_each(|entry| reached[entry as usize] = true);
-        while let Some(element) = open.pop() {
-            for layer in 0..=self.level(element).unwrap_or(0) {
-                for link in self.ids(element, layer) {
-                    if !core::mem::replace(&mut reached[link as usize], true) {
-                        open.push(link);
-                    }
+        left = lost.len();
+        if left == 0 {
+            break;
+        }
+        let mut incoming = incoming(lists)?;
+        for element in lost {
+            let mut nearest: Option<(f32, u32)> = None;
+            lists.each_link(element, 0, |link, distance| {
+                let nearer = nearest.is_none_or(|(other, _)| distance.total_cmp(&other).is_lt());
+                if nearer && reached.get(link as usize) == Some(&true) {
+                    nearest = Some((distance, link));
                 }
+            });
+            if let Some((distance, from)) = nearest {
+                force(lists, from, element, distance, &mut incoming);
             }
         }
-        Ok(reached)
     }
+    Ok(left)
+}
 
-    /// How many links lead to each element on the lowest layer.
-    fn incoming(&self) -> Result<Vec<u32>> {
-        let mut incoming = Vec::new();
-        incoming.try_reserve_exact(self.levels.len())?;
-        incoming.resize(self.levels.len(), 0);
-        for element in 0..self.levels.len() as u32 {
-            self.ids(element, 0).for_each(|link| incoming[link as usize] += 1);
+/// The elements that there is a way to from where searches begin.
+fn reached(lists: &impl Lists) -> Result<Vec<bool>> {
+    let count = lists.count() as usize;
+    let (mut reached, mut open) = (Vec::new(), Vec::new());
+    reached.try_reserve_exact(count)?;
+    reached.resize(count, false);
+    open.try_reserve_exact(count)?;
+    open.extend(lists.entry());
+    lists.entry().into_iter().for_each(|entry| reached[entry as usize] = true);
+    while let Some(element) = open.pop() {
+        for layer in 0..=lists.level(element).unwrap_or(0) {
+            lists.each_link(element, layer, |link, _| {
+                if !core::mem::replace(&mut reached[link as usize], true) {
+                    open.push(link);
+                }
+            });
         }
-        Ok(incoming)
     }
+    Ok(reached)
+}
 
-    /// Adds a link on the lowest layer, if need be in place of the farthest one to an element that others lead to.
-    fn force(&mut self, from: u32, to: u32, distance: f32, incoming: &mut [u32]) {
-        let Some(list) = self.list(from, 0) else { return };
-        let count = self.count(list);
-        let place = if count < self.options.max_links(0) {
-            self.places[list] = (count + 1) as u32;
-            list + 1 + count
-        } else {
-            let others = |place: &usize| {
-                let link = self.places[*place] & !NEARER;
-                incoming.get(link as usize).is_some_and(|&count| count > 1)
-            };
-            let farthest = (list + 1..=list + count)
-                .filter(others)
-                .max_by(|&a, &b| self.distances[a].total_cmp(&self.distances[b]));
-            let Some(place) = farthest else { return };
-            incoming[(self.places[place] & !NEARER) as usize] -= 1;
-            // Neither in order nor marked any more.
-            for place in list + 1..=list + count {
-                self.places[place] &= !NEARER;
-            }
-            self.places[list] = count as u32;
-            place
-        };
-        self.places[place] = to;
-        self.distances[place] = distance;
-        incoming[to as usize] += 1;
+/// How many links lead to each element on the lowest layer.
+fn incoming(lists: &impl Lists) -> Result<Vec<u32>> {
+    let mut incoming = Vec::new();
+    incoming.try_reserve_exact(lists.count() as usize)?;
+    incoming.resize(lists.count() as usize, 0);
+    for element in 0..lists.count() {
+        lists.each_link(element, 0, |link, _| incoming[link as usize] += 1);
     }
+    Ok(incoming)
+}
+
+/// Adds a link on the lowest layer, if need be in place of the farthest one to an element that others lead to.
+fn force(lists: &mut impl Lists, from: u32, to: u32, distance: f32, incoming: &mut [u32]) {
+    let mut count = 0;
+    let mut farthest: Option<(usize, f32, u32)> = None;
+    lists.each_link(from, 0, |link, distance| {
+        // The last one of those that are as far.
+        let farther = farthest.is_none_or(|(_, other, _)| distance.total_cmp(&other).is_ge());
+        if farther && incoming.get(link as usize).is_some_and(|&count| count > 1) {
+            farthest = Some((count, distance, link));
+        }
+        count += 1;
+    });
+    let at = if count < lists.room() {
+        count
+    } else {
+        let Some((at, _, link)) = farthest else { return };
+        incoming[link as usize] -= 1;
+        at
+    };
+    lists.put(from, at, to, distance);
+    incoming[to as usize] += 1;
 }
 
 #[cfg(test)]
@@ -150,7 +212,7 @@ mod tests {
             }
         }
         let lost =
-            |links: &Links| links.reached().unwrap().iter().filter(|&&reached| !reached).count();
+            |links: &Links| reached(links).unwrap().iter().filter(|&&reached| !reached).count();
         assert!(lost(&links) > 0);
         assert_eq!(links.connect().unwrap(), 0);
         assert_eq!(lost(&links), 0);

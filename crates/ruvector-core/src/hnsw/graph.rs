@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use super::Options;
 use super::insert::Plan;
-use super::select::{Kept, keep_incrementally};
+use super::list::{mark, offer};
 use super::store::{Candidate, ElementId, EntryPoint, LinkStore, Store, Visit};
 use crate::error::{Error, Result};
 
@@ -17,11 +17,9 @@ pub const MAX_LEVEL: u8 = 30;
 /// In place of the level of a vector that is not an element of the graph, because it equals another one.
 pub const NO_NODE: u8 = u8::MAX;
 /// In the place of the count: the list is in order and has marks.
-const MARKED: u32 = 1 << 31;
+pub(super) const MARKED: u32 = 1 << 31;
 /// In the place of a link: the heuristic takes it.
 pub(super) const NEARER: u32 = 1 << 31;
-/// Links that there can be in a list, and one more.
-const MAX_LINKS: usize = 201;
 
 /// Makes room, for an eighth more at least: who builds large graphs has given them a limit, which doubling would break.
 fn grow<T>(vec: &mut Vec<T>, count: usize) -> Result<()> {
@@ -396,77 +394,15 @@ impl<T: VectorTable> LinkStore for Writer<'_, T> {
             let dead = Some(ElementId(u64::from(dead)));
             return self.replace_link(candidate.id, layer, dead, added);
         }
-        if self.links.places[list] & MARKED == 0 {
-            self.mark(list, count);
-        }
-
         let vectors = self.vectors;
+        let marked = self.links.places[list] & MARKED != 0;
         let places = &mut self.links.places[list + 1..][..count];
         let distances = &mut self.links.distances[list + 1..][..count];
-        let mut marks = [(0f32, false); MAX_LINKS];
-        for (mark, (&place, &distance)) in marks.iter_mut().zip(places.iter().zip(&*distances)) {
-            *mark = (distance, place & NEARER != 0);
+        if !marked {
+            mark(vectors, places, distances);
         }
-        let vector_at = |at: usize| match places.get(at) {
-            Some(place) => vectors.get(place & !NEARER),
-            None => Some(*vector),
-        };
-        let between = |a: usize, b: usize| Ok(distance(vectors, vector_at(a), vector_at(b)));
-        let (kept, nearer) =
-            keep_incrementally::<Error>(&mut marks[..count], candidate.distance, between)?;
-        for (place, mark) in places.iter_mut().zip(&marks) {
-            *place = *place & !NEARER | if mark.1 { NEARER } else { 0 };
-        }
-        if let Kept::Instead(dropped) = kept {
-            let place = distances.partition_point(|&distance| distance <= candidate.distance);
-            let link = number(added) | if nearer { NEARER } else { 0 };
-            // What is between the place that becomes free and that where it belongs moves by one.
-            let place = if place > dropped {
-                places[dropped..place].rotate_left(1);
-                distances[dropped..place].rotate_left(1);
-                place - 1
-            } else {
-                places[place..=dropped].rotate_right(1);
-                distances[place..=dropped].rotate_right(1);
-                place
-            };
-            places[place] = link;
-            distances[place] = candidate.distance;
-        }
-        Ok(())
-    }
-}
-
-/// The order of two vectors; those that are not there are far away.
-#[inline]
-fn distance<T: VectorTable>(vectors: T, a: Option<T::View>, b: Option<T::View>) -> f32 {
-    match (a, b) {
-        (Some(a), Some(b)) => vectors.order(a, b),
-        _ => f32::INFINITY,
-    }
-}
-
-impl<T: VectorTable> Writer<'_, T> {
-    /// Puts a list in order, and marks what the heuristic takes.
-    fn mark(&mut self, list: usize, count: usize) {
-        let places = &mut self.links.places[list + 1..][..count];
-        let distances = &mut self.links.distances[list + 1..][..count];
-        let mut links = [(0f32, 0u32); MAX_LINKS];
-        let links = &mut links[..count];
-        for (link, (&place, &distance)) in links.iter_mut().zip(places.iter().zip(&*distances)) {
-            *link = (distance, place & !NEARER);
-        }
-        links.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        for at in 0..count {
-            let (own, id) = links[at];
-            let vector = self.vectors.get(id);
-            let nearer = (0..at).all(|other| {
-                places[other] & NEARER == 0
-                    || distance(self.vectors, vector, self.vectors.get(links[other].1)) > own
-            });
-            places[at] = id | if nearer { NEARER } else { 0 };
-            distances[at] = own;
-        }
+        offer(vectors, places, distances, (candidate.distance, number(added)), *vector)?;
         self.links.places[list] = count as u32 | MARKED;
+        Ok(())
     }
 }

@@ -14,11 +14,14 @@
 mod connect;
 pub mod graph;
 mod insert;
+mod list;
 mod scan;
 mod select;
+pub mod shared;
 mod store;
 mod visited;
 
+pub use connect::{Lists, connect};
 pub use insert::{Plan, Workspace, link, plan, relink};
 pub use scan::Scan;
 pub use select::{Kept, keep_incrementally};

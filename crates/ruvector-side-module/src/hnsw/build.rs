@@ -4,22 +4,45 @@ use alloc::vec::Vec;
 
 use ruvector_core::Result;
 use ruvector_core::hnsw::graph::{Links, Writer};
-use ruvector_core::hnsw::{self, ElementId, Options, Workspace};
+use ruvector_core::hnsw::shared::ROWS;
+use ruvector_core::hnsw::{self, ElementId, Lists, Options, Workspace};
 use ruvector_core::rng::SplitMix64;
 
 use super::codes::Codes;
 use super::insert::Settings;
 use super::kernel::Kernel;
 use super::layout::{PageSizes, Placement, place};
+use super::shared::SharedGraph;
 use super::{DONE, END, FAILED, StoreError, drop_object, give_object, status};
 use crate::Failure;
 use crate::view::slice;
 
-/// Rows that one element can stand for.
-const ROWS: usize = 10;
-
 /// A graph that is being built.
 pub struct Builder {
+    pub(super) graph: Graph,
+    placement: Option<Placement>,
+}
+
+/// Where a graph is.
+#[expect(clippy::large_enum_variant, reason = "there is one for each build")]
+pub(super) enum Graph {
+    /// In memory of this process.
+    Own(OwnGraph),
+    /// In memory that other processes use too.
+    Shared(SharedGraph),
+}
+
+/// A graph that is complete, with what its elements stand for.
+pub(super) trait Built: Lists {
+    /// The code of an element.
+    fn code(&self, element: u32) -> Option<&[u8]>;
+
+    /// Its rows, and how many there are.
+    fn rows(&self, element: u32) -> Option<([u64; ROWS], u8)>;
+}
+
+/// A graph that one process builds.
+pub(super) struct OwnGraph {
     kernel: Kernel,
     options: Options,
     highest: u8,
@@ -33,7 +56,6 @@ pub struct Builder {
     more: Vec<(u32, u64)>,
     /// Bytes of memory it may take.
     limit: usize,
-    placement: Option<Placement>,
 }
 
 /// Makes room for one more, by an eighth at a time: memory is limited.
@@ -44,7 +66,7 @@ fn grow<T>(vec: &mut Vec<T>) -> Result<()> {
     Ok(())
 }
 
-impl Builder {
+impl OwnGraph {
     fn memory(&self) -> usize {
         self.codes.memory()
             + self.links.memory()
@@ -92,13 +114,75 @@ impl Builder {
         }
         Ok(true)
     }
+}
+
+impl Built for OwnGraph {
+    fn code(&self, element: u32) -> Option<&[u8]> {
+        self.codes.code(element)
+    }
+
+    fn rows(&self, element: u32) -> Option<([u64; ROWS], u8)> {
+        let &(row, count) = self.rows.get(element as usize)?;
+        let mut rows = [0; ROWS];
+        rows[0] = row;
+        let first = self.more.partition_point(|&(other, _)| other < element);
+        let more = self.more.get(first..).unwrap_or_default();
+        for (to, &(_, row)) in
+            rows[1..].iter_mut().zip(more.iter().take_while(|(other, _)| *other == element))
+        {
+            *to = row;
+        }
+        Some((rows, count))
+    }
+}
+
+impl Lists for OwnGraph {
+    fn count(&self) -> u32 {
+        Lists::count(&self.links)
+    }
+
+    fn level(&self, element: u32) -> Option<u8> {
+        self.links.level(element)
+    }
+
+    fn entry(&self) -> Option<u32> {
+        self.links.entry()
+    }
+
+    fn each_link(&self, element: u32, layer: u8, see: impl FnMut(u32, f32)) {
+        self.links.each_link(element, layer, see);
+    }
+
+    fn room(&self) -> usize {
+        self.links.room()
+    }
+
+    fn put(&mut self, element: u32, at: usize, link: u32, distance: f32) {
+        self.links.put(element, at, link, distance);
+    }
+}
+
+/// Links what is lost, and decides where all is put.
+fn complete(graph: &mut impl Built, sizes: PageSizes) -> Result<Placement> {
+    hnsw::connect(graph)?;
+    let graph = &*graph;
+    let length = |element| graph.code(element).map_or(0, <[u8]>::len);
+    place(graph, length, sizes)
+}
+
+impl Builder {
+    pub(super) const fn new(graph: Graph) -> Self {
+        Self { graph, placement: None }
+    }
 
     fn place(&mut self, sizes: PageSizes) -> Result<u32> {
-        self.links.connect()?;
-        self.more.sort_unstable();
-        let codes = &self.codes;
-        let length = |element| codes.code(element).map_or(0, <[u8]>::len);
-        let placement = place(&self.links, length, sizes)?;
+        let placement = match &mut self.graph {
+            Graph::Own(graph) => {
+                graph.more.sort_unstable();
+                complete(graph, sizes)?
+            }
+            Graph::Shared(graph) => complete(graph, sizes)?,
+        };
         let blocks = placement.blocks;
         self.placement = Some(placement);
         Ok(blocks)
@@ -123,7 +207,7 @@ pub unsafe extern "C" fn ruvector_hnsw_build_new(
     let (Ok(options), Ok(workspace)) = (options, Workspace::new()) else {
         return core::ptr::null_mut();
     };
-    give_object(Builder {
+    give_object(Builder::new(Graph::Own(OwnGraph {
         kernel,
         options,
         highest: highest_level as u8,
@@ -134,8 +218,7 @@ pub unsafe extern "C" fn ruvector_hnsw_build_new(
         rows: Vec::new(),
         more: Vec::new(),
         limit,
-        placement: None,
-    })
+    })))
 }
 
 /// Gives all of a graph back.
@@ -162,7 +245,11 @@ pub unsafe extern "C" fn ruvector_hnsw_build_add(
 ) -> i32 {
     // SAFETY: the caller's promise.
     unsafe {
-        let added = (*builder).add(slice(code, length), row);
+        let code = slice(code, length);
+        let added = match &mut (*builder).graph {
+            Graph::Own(graph) => graph.add(code, row),
+            Graph::Shared(graph) => graph.add(code, row),
+        };
         let added = added.map(|added| if added { DONE } else { END });
         status(added.map_err(StoreError::Own), failure)
     }
@@ -216,26 +303,32 @@ pub unsafe extern "C" fn ruvector_hnsw_build_element(
     links: *mut u64,
 ) -> i32 {
     // SAFETY: the caller's promise.
-    let builder = unsafe { &*builder };
-    let Some(placement) = &builder.placement else { return FAILED };
-    let Some(&element) = placement.order.get(position as usize) else { return END };
-    let (Some(place), Some(level), Some(code), Some(&(row, row_count))) = (
-        placement.places.get(element as usize),
-        builder.links.level(element),
-        builder.codes.code(element),
-        builder.rows.get(element as usize),
-    ) else {
-        return FAILED;
-    };
-    let mut rows = [0; ROWS];
-    rows[0] = row;
-    let first = builder.more.partition_point(|&(other, _)| other < element);
-    let more = builder.more.get(first..).unwrap_or_default();
-    for (to, &(_, row)) in
-        rows[1..].iter_mut().zip(more.iter().take_while(|(other, _)| *other == element))
-    {
-        *to = row;
+    unsafe {
+        let builder = &*builder;
+        let Some(placement) = &builder.placement else { return FAILED };
+        let Some(&element) = placement.order.get(position as usize) else { return END };
+        let written = match &builder.graph {
+            Graph::Own(graph) => write_element(graph, placement, element, placed, links),
+            Graph::Shared(graph) => write_element(graph, placement, element, placed, links),
+        };
+        if written.is_some() { DONE } else { FAILED }
     }
+}
+
+/// Writes an element for C.
+///
+/// # Safety
+/// `placed` can be written to, and `links` has room for the links of the highest level.
+unsafe fn write_element(
+    graph: &impl Built,
+    placement: &Placement,
+    element: u32,
+    placed: *mut Placed,
+    links: *mut u64,
+) -> Option<()> {
+    let place = placement.places.get(element as usize)?;
+    let (level, code, (rows, row_count)) =
+        (graph.level(element)?, graph.code(element)?, graph.rows(element)?);
     // SAFETY: the caller's promise; no list is longer than its part of the room.
     unsafe {
         placed.write(Placed {
@@ -250,24 +343,25 @@ pub unsafe extern "C" fn ruvector_hnsw_build_element(
         });
         let mut to = links;
         for layer in 0..=level {
-            let room = builder.options.max_links(layer);
+            // As many on the lowest layer as on two others.
+            let room = if layer == 0 { graph.room() } else { graph.room() / 2 };
             let list = core::slice::from_raw_parts_mut(to, room);
             list.fill(0);
             let mut count = 0;
-            for link in builder.links.ids(element, layer) {
+            graph.each_link(element, layer, |link, _| {
                 if let (Some(to), Some(place)) =
                     (list.get_mut(count), placement.places.get(link as usize))
                 {
                     *to = place.id();
                     count += 1;
                 }
-            }
+            });
             // So that elements on one page follow each other.
             list[..count].sort_unstable();
             to = to.add(room);
         }
     }
-    DONE
+    Some(())
 }
 
 /// Where searches begin: its name, or 0 if there is none, and its level.
@@ -283,11 +377,14 @@ pub unsafe extern "C" fn ruvector_hnsw_build_entry(
     // SAFETY: the caller's promise.
     unsafe {
         let builder = &*builder;
-        let entry = builder.links.entry();
-        let place = entry.zip(builder.placement.as_ref()).and_then(|(entry, placement)| {
-            let level = builder.links.level(entry)?;
-            Some((placement.places.get(entry as usize)?.id(), u32::from(level)))
-        });
+        let entry = match &builder.graph {
+            Graph::Own(graph) => graph.entry().zip(graph.entry().and_then(|e| graph.level(e))),
+            Graph::Shared(graph) => graph.entry().zip(graph.entry().and_then(|e| graph.level(e))),
+        };
+        let place =
+            entry.zip(builder.placement.as_ref()).and_then(|((entry, level), placement)| {
+                Some((placement.places.get(entry as usize)?.id(), u32::from(level)))
+            });
         (*id, *level) = place.unwrap_or((0, 0));
     }
 }

@@ -4,7 +4,7 @@
 
 use alloc::vec::Vec;
 
-use ruvector_core::hnsw::graph::Links;
+use ruvector_core::hnsw::Lists;
 use ruvector_core::{Error, Result};
 
 /// Sizes of C's pages and items.
@@ -129,11 +129,11 @@ const KEPT: usize = 64;
 
 /// Lays out all elements of a graph, whose codes have these lengths.
 pub(super) fn place(
-    links: &Links,
+    graph: &impl Lists,
     code_length: impl Fn(u32) -> usize,
     sizes: PageSizes,
 ) -> Result<Placement> {
-    let count = links.len() as u32;
+    let count = graph.count();
     let (mut order, mut places) = (Vec::new(), Vec::new());
     order.try_reserve_exact(count as usize)?;
     places.try_reserve_exact(count as usize)?;
@@ -162,7 +162,7 @@ pub(super) fn place(
                 }
             }
         };
-        let level = u32::from(links.level(element).unwrap_or(0));
+        let level = u32::from(graph.level(element).unwrap_or(0));
         let element_size = item(sizes.element + code_length(element) as u32, sizes.pointer);
         let links_size = item(sizes.links + 8 * sizes.m * (level + 2), sizes.pointer);
         let together = element_size + links_size <= sizes.room;
@@ -196,11 +196,15 @@ pub(super) fn place(
         place.links_offset = with_links.items;
         *places.get_mut(element as usize).ok_or(Error::Corrupt { what: "elements" })? = place;
         order.push(element);
-        for link in links.ids(element, 0) {
-            if places.get(link as usize).is_some_and(|place| place.block == UNPLACED) {
-                frontier.add(link)?;
+        let mut added = Ok(());
+        graph.each_link(element, 0, |link, _| {
+            if places.get(link as usize).is_some_and(|place| place.block == UNPLACED)
+                && added.is_ok()
+            {
+                added = frontier.add(link);
             }
-        }
+        });
+        added?;
     }
     Ok(Placement { order, places, blocks: next_block })
 }

@@ -14,6 +14,7 @@ mod layout;
 mod pages;
 mod rabitq;
 mod scan;
+mod shared;
 mod sq8;
 
 use alloc::boxed::Box;
