@@ -76,16 +76,21 @@ impl Links {
 /// Links elements that searches cannot come by, as none that they come by is linked to them: to the nearest element
 /// that they have a link to themselves. How many are left?
 ///
+/// Of equally near ones each takes its part: where thousands of vectors are the same, the links of the first of them are taken
+/// soon, and all others have links to these.
+///
 /// # Errors
 /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
 pub fn connect(lists: &mut impl Lists) -> Result<usize> {
     let mut left = 0;
     // A link that gives way may have been the last one to another element.
     for _ in 0..8 {
-        let reached = reached(lists)?;
+        let mut reached = reached(lists)?;
+        let is_lost =
+            |reached: &[bool], element: u32| reached.get(element as usize) == Some(&false);
         let mut lost = Vec::new();
         for element in (0..lists.count()).filter(|&element| lists.level(element).is_some()) {
-            if reached.get(element as usize) != Some(&true) {
+            if is_lost(&reached, element) {
                 lost.try_reserve(1)?;
                 lost.push(element);
             }
@@ -94,21 +99,42 @@ pub fn connect(lists: &mut impl Lists) -> Result<usize> {
         if left == 0 {
             break;
         }
-        let mut incoming = incoming(lists)?;
+        let (mut incoming, mut open) = (incoming(lists)?, Vec::new());
         for element in lost {
-            let mut nearest: Option<(f32, u32)> = None;
-            lists.each_link(element, 0, |link, distance| {
-                let nearer = nearest.is_none_or(|(other, _)| distance.total_cmp(&other).is_lt());
-                if nearer && reached.get(link as usize) == Some(&true) {
-                    nearest = Some((distance, link));
-                }
-            });
-            if let Some((distance, from)) = nearest {
+            // By way of one that was linked meanwhile.
+            if !is_lost(&reached, element) {
+                continue;
+            }
+            if let Some((distance, from)) = nearest(lists, element, &reached) {
                 force(lists, from, element, distance, &mut incoming);
+                reach(lists, element, &mut reached, &mut open)?;
             }
         }
     }
     Ok(left)
+}
+
+/// The nearest of the elements that an element has a link to; of those that are as near, one or the other.
+fn nearest(lists: &impl Lists, element: u32, reached: &[bool]) -> Option<(f32, u32)> {
+    let (mut least, mut count) = (f32::INFINITY, 0u32);
+    lists.each_link(element, 0, |link, distance| {
+        if reached.get(link as usize) == Some(&true) {
+            if count == 0 || distance.total_cmp(&least).is_lt() {
+                (least, count) = (distance, 0);
+            }
+            count += u32::from(distance.total_cmp(&least).is_eq());
+        }
+    });
+    let (mut nearest, mut at) = (None, 0);
+    lists.each_link(element, 0, |link, distance| {
+        if reached.get(link as usize) == Some(&true) && distance.total_cmp(&least).is_eq() {
+            if at == element % count {
+                nearest = Some((distance, link));
+            }
+            at += 1;
+        }
+    });
+    nearest
 }
 
 /// The elements that there is a way to from where searches begin.
@@ -117,19 +143,35 @@ fn reached(lists: &impl Lists) -> Result<Vec<bool>> {
     let (mut reached, mut open) = (Vec::new(), Vec::new());
     reached.try_reserve_exact(count)?;
     reached.resize(count, false);
-    open.try_reserve_exact(count)?;
-    open.extend(lists.entry());
-    lists.entry().into_iter().for_each(|entry| reached[entry as usize] = true);
+    if let Some(entry) = lists.entry() {
+        reach(lists, entry, &mut reached, &mut open)?;
+    }
+    Ok(reached)
+}
+
+/// Notes an element, and all that there is a way to from there. `open` is memory to use again.
+fn reach(
+    lists: &impl Lists,
+    element: u32,
+    reached: &mut [bool],
+    open: &mut Vec<u32>,
+) -> Result<()> {
+    open.try_reserve(reached.len())?;
+    open.push(element);
+    if let Some(reached) = reached.get_mut(element as usize) {
+        *reached = true;
+    }
     while let Some(element) = open.pop() {
         for layer in 0..=lists.level(element).unwrap_or(0) {
             lists.each_link(element, layer, |link, _| {
-                if !core::mem::replace(&mut reached[link as usize], true) {
+                let known = reached.get_mut(link as usize);
+                if known.is_some_and(|known| !core::mem::replace(known, true)) {
                     open.push(link);
                 }
             });
         }
     }
-    Ok(reached)
+    Ok(())
 }
 
 /// How many links lead to each element on the lowest layer.
@@ -143,27 +185,53 @@ fn incoming(lists: &impl Lists) -> Result<Vec<u32>> {
     Ok(incoming)
 }
 
-/// Adds a link on the lowest layer, if need be in place of the farthest one to an element that others lead to.
+/// Adds a link on the lowest layer, if need be in place of the farthest one to an element that others lead to. If there is
+/// none, the way to the farthest one is over the new link from then on.
 fn force(lists: &mut impl Lists, from: u32, to: u32, distance: f32, incoming: &mut [u32]) {
-    let mut count = 0;
-    let mut farthest: Option<(usize, f32, u32)> = None;
+    let replaced = replace(lists, from, to, distance, incoming);
+    if let Some((link, farther)) = replaced
+        && link != to
+        && incoming.get(link as usize) == Some(&0)
+    {
+        // The distance is not known, but that to where both were linked from; it decides about nothing but what gives way next.
+        replace(lists, to, link, farther, incoming);
+    }
+}
+
+/// Adds a link, and returns the one in whose place it is, with its distance.
+fn replace(
+    lists: &mut impl Lists,
+    from: u32,
+    to: u32,
+    distance: f32,
+    incoming: &mut [u32],
+) -> Option<(u32, f32)> {
+    // Whether others lead there, place, link, distance; the last one of those that are as far.
+    let (mut count, mut farthest): (usize, Option<(bool, usize, u32, f32)>) = (0, None);
     lists.each_link(from, 0, |link, distance| {
-        // The last one of those that are as far.
-        let farther = farthest.is_none_or(|(_, other, _)| distance.total_cmp(&other).is_ge());
-        if farther && incoming.get(link as usize).is_some_and(|&count| count > 1) {
-            farthest = Some((count, distance, link));
+        let others = incoming.get(link as usize).is_some_and(|&count| count > 1);
+        let better = farthest.is_none_or(|(known, _, _, other)| {
+            others.cmp(&known).then(distance.total_cmp(&other)).is_ge()
+        });
+        if better {
+            farthest = Some((others, count, link, distance));
         }
         count += 1;
     });
-    let at = if count < lists.room() {
-        count
-    } else {
-        let Some((at, _, link)) = farthest else { return };
-        incoming[link as usize] -= 1;
-        at
+    let (at, replaced) = match farthest {
+        Some((_, at, link, distance)) if count >= lists.room() => (at, Some((link, distance))),
+        _ => (count, None),
     };
+    if let Some((link, _)) = replaced
+        && let Some(count) = incoming.get_mut(link as usize)
+    {
+        *count = count.saturating_sub(1);
+    }
     lists.put(from, at, to, distance);
-    incoming[to as usize] += 1;
+    if let Some(count) = incoming.get_mut(to as usize) {
+        *count += 1;
+    }
+    replaced
 }
 
 #[cfg(test)]

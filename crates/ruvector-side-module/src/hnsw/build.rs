@@ -1,11 +1,12 @@
 //! Building a graph in memory, and handing it over for pages.
 
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 
 use ruvector_core::Result;
 use ruvector_core::hnsw::graph::{Links, Writer};
 use ruvector_core::hnsw::shared::ROWS;
-use ruvector_core::hnsw::{self, ElementId, Lists, Options, Workspace};
+use ruvector_core::hnsw::{self, ElementId, Lists, Options, Plan, Workspace};
 use ruvector_core::rng::SplitMix64;
 
 use super::codes::Codes;
@@ -50,12 +51,21 @@ pub(super) struct OwnGraph {
     codes: Codes,
     links: Links,
     workspace: Workspace,
-    /// The first row of each element, and how many there are.
-    rows: Vec<(u64, u8)>,
+    /// What each element stands for.
+    rows: Vec<Rows>,
     /// Further rows of elements.
     more: Vec<(u32, u64)>,
     /// Bytes of memory it may take.
     limit: usize,
+}
+
+/// The rows of an element.
+#[derive(Clone, Copy)]
+struct Rows {
+    first: u64,
+    /// Another element with the same code, if this one is full: searches do not come by all of many.
+    next: Option<NonZeroU32>,
+    count: u8,
 }
 
 /// Makes room for one more, by an eighth at a time: memory is limited.
@@ -71,7 +81,7 @@ impl OwnGraph {
         self.codes.memory()
             + self.links.memory()
             + self.workspace.memory()
-            + self.rows.capacity() * size_of::<(u64, u8)>()
+            + self.rows.capacity() * size_of::<Rows>()
             + self.more.capacity() * size_of::<(u32, u64)>()
     }
 
@@ -85,26 +95,21 @@ impl OwnGraph {
         let level = self.options.random_level(&mut self.random, self.highest);
         let mut writer = Writer { vectors: &self.codes, links: &mut self.links };
         let plan = hnsw::plan(&mut writer, &code, level, self.options, None, &mut self.workspace)?;
-        let own = self.kernel.order(code, code);
-        let twin = plan.nearest.iter().find(|candidate| {
-            candidate.distance == own
-                && self.codes.code(candidate.id.0 as u32) == Some(self.codes.kept(code))
-                && self
-                    .rows
-                    .get(candidate.id.0 as usize)
-                    .is_some_and(|&(_, count)| usize::from(count) < ROWS)
-        });
-        if let Some(twin) = twin {
-            let twin = twin.id.0 as u32;
+        let twin = self.twin(code, &plan);
+        if let Some(twin) = twin
+            && let Some(rows) = self.rows.get_mut(twin as usize)
+            && usize::from(rows.count) < ROWS
+        {
+            rows.count += 1;
             self.more.push((twin, row));
-            if let Some((_, count)) = self.rows.get_mut(twin as usize) {
-                *count += 1;
-            }
             return Ok(true);
         }
         self.links.add(level)?;
         let id = self.codes.push(code)?;
-        self.rows.push((row, 1));
+        self.rows.push(Rows { first: row, next: None, count: 1 });
+        if let Some(full) = twin.and_then(|twin| self.rows.get_mut(twin as usize)) {
+            full.next = NonZeroU32::new(id);
+        }
         self.links.set(id, &plan);
         let entry = self.links.entry();
         let mut writer = Writer { vectors: &self.codes, links: &mut self.links };
@@ -116,13 +121,44 @@ impl OwnGraph {
     }
 }
 
+impl OwnGraph {
+    /// An element with a code that has room for a row, or else the last one with this code.
+    fn twin(&mut self, code: &[u8], plan: &Plan) -> Option<u32> {
+        let own = self.kernel.order(code, code);
+        let kept = self.codes.kept(code);
+        let mut first: Option<u32> = None;
+        for candidate in plan.nearest.iter().filter(|candidate| candidate.distance == own) {
+            let id = candidate.id.0 as u32;
+            if self.codes.code(id) == Some(kept) {
+                if self.rows.get(id as usize).is_some_and(|rows| usize::from(rows.count) < ROWS) {
+                    return Some(id);
+                }
+                first = Some(first.map_or(id, |first| first.min(id)));
+            }
+        }
+        let first = first?;
+        let next = |id: u32| self.rows.get(id as usize).and_then(|rows| rows.next);
+        let mut last = first;
+        while let Some(id) = next(last) {
+            last = id.get();
+        }
+        // Those between are full.
+        if last != first
+            && let Some(rows) = self.rows.get_mut(first as usize)
+        {
+            rows.next = NonZeroU32::new(last);
+        }
+        Some(last)
+    }
+}
+
 impl Built for OwnGraph {
     fn code(&self, element: u32) -> Option<&[u8]> {
         self.codes.code(element)
     }
 
     fn rows(&self, element: u32) -> Option<([u64; ROWS], u8)> {
-        let &(row, count) = self.rows.get(element as usize)?;
+        let &Rows { first: row, count, .. } = self.rows.get(element as usize)?;
         let mut rows = [0; ROWS];
         rows[0] = row;
         let first = self.more.partition_point(|&(other, _)| other < element);

@@ -232,22 +232,43 @@ impl Shared<'_> {
         let options = self.options;
         let plan = plan(&mut writer, &code, level, options, None, workspace)?;
         let own = codes.order(code, code);
-        for twin in plan.nearest.iter().filter(|candidate| candidate.distance == own) {
-            let twin = number(twin.id);
-            if self.code(twin) == Some(self.kept(code)) {
-                match self.add_row(codes, twin, row) {
-                    Some(true) => return Ok(true),
-                    Some(false) => {}
-                    None => return Ok(false),
-                }
+        let twins = plan.nearest.iter().filter(|candidate| candidate.distance == own);
+        let twins = twins.map(|candidate| number(candidate.id));
+        let mut first = None;
+        for twin in twins.filter(|&twin| self.code(twin) == Some(self.kept(code))) {
+            match self.add_row(codes, twin, row) {
+                Some(true) => return Ok(true),
+                Some(false) => first = Some(first.map_or(twin, |first: u32| first.min(twin))),
+                None => return Ok(false),
+            }
+        }
+        // One that the search has not come by.
+        let mut last = first;
+        while let Some(twin) = last.and_then(|last| self.next(last)) {
+            match self.add_row(codes, twin, row) {
+                Some(true) => return Ok(true),
+                Some(false) => last = Some(twin),
+                None => return Ok(false),
             }
         }
         let Some(element) = self.write(code, row, level, &plan) else { return Ok(false) };
+        // Those before are full, and others may have come meanwhile: one way is as good as the other.
+        for full in [first, last].into_iter().flatten() {
+            if let Some(head) = self.head(full) {
+                head.next.store(element, Ordering::Release);
+            }
+        }
         link(&mut writer, ElementId(u64::from(element)), &code, &plan, options)?;
         if self.needs_to_be_alone(level) {
             self.set_entry(element, level);
         }
         Ok(true)
+    }
+
+    /// Another element with the same code as one that is full.
+    fn next(&self, element: u32) -> Option<u32> {
+        let next = self.head(element)?.next.load(Ordering::Acquire);
+        (next != 0).then_some(next)
     }
 
     /// The part of a code that is kept.
@@ -289,6 +310,7 @@ impl Shared<'_> {
             (&head.level, u32::from(level)),
             (&head.rows, 1),
             (&head.more, 0),
+            (&head.next, 0),
             (&head.upper, block),
             (&head.code, code_block),
             (&head.code_length, code.len() as u32),

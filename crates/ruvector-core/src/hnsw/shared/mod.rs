@@ -71,7 +71,8 @@ struct Head {
     upper: AtomicU32,
     code: AtomicU32,
     code_length: AtomicU32,
-    unused: AtomicU32,
+    /// Another element with the same code, if this one is full: searches do not come by all of many. 0: none.
+    next: AtomicU32,
     /// The first row.
     row: AtomicU64,
     /// How many links there are on the lowest layer. They follow.
