@@ -18,11 +18,18 @@ const PREPARE: &str = "\
 
 const INDEXES: &str = "\
     CREATE INDEX graph ON item USING hnsw (v vector_l2_ops);
+    CREATE INDEX bytes ON item USING ruhnsw (v vector_l2_ops) WITH (quantizer = sq8);
+    CREATE INDEX bits ON item USING ruhnsw (v vector_l2_ops) WITH (quantizer = rabitq);
     CREATE INDEX lists ON item USING ivfflat (v vector_l2_ops) WITH (lists = 10);";
 
-/// What is wrong with the index; empty if nothing.
-fn complaints(db: &mut Session) -> String {
-    text(db, "SELECT coalesce(string_agg(c, '; '), '') FROM ruvector_index_check('graph') AS c")
+/// The indexes that are graphs; and all.
+const GRAPHS: [&str; 3] = ["graph", "bytes", "bits"];
+const ALL: [&str; 4] = ["graph", "bytes", "bits", "lists"];
+
+/// What is wrong with an index; empty if nothing.
+fn complaints(db: &mut Session, graph: &str) -> String {
+    let check = format!("ruvector_index_check('{graph}')");
+    text(db, &format!("SELECT coalesce(string_agg(c, '; '), '') FROM {check} AS c"))
 }
 
 fn recall(db: &mut Session, index: &str, ef: u32) -> f64 {
@@ -30,11 +37,13 @@ fn recall(db: &mut Session, index: &str, ef: u32) -> f64 {
     text(db, &sql).parse().unwrap()
 }
 
-/// An index has every row that there is, and finds it.
+/// Indexes have every row that there is, and find it.
 fn assert_sound(db: &mut Session) {
-    assert_eq!(complaints(db), "");
-    let graph = recall(db, "graph", 80);
-    assert!(graph >= 0.95, "recall of hnsw is {graph}");
+    for graph in GRAPHS {
+        assert_eq!(complaints(db, graph), "", "{graph}");
+        let found = recall(db, graph, 80);
+        assert!(found >= 0.95, "recall of {graph} is {found}");
+    }
     let lists = recall(db, "lists", 10);
     assert!(lists >= 0.999, "recall of all lists is {lists}");
 }
@@ -52,6 +61,8 @@ pub(crate) fn change(path: &Path) {
             .unwrap();
         match round % 7 {
             3 => db.exec("VACUUM item").map(drop).unwrap(),
+            2 => db.exec("REINDEX INDEX bytes").map(drop).unwrap(),
+            4 => db.exec("REINDEX INDEX bits").map(drop).unwrap(),
             5 => db.exec("REINDEX INDEX graph").map(drop).unwrap(),
             6 => db.exec("REINDEX INDEX lists").map(drop).unwrap(),
             _ => {}
@@ -282,6 +293,8 @@ fn a_build_that_is_cancelled_or_short_of_memory_leaves_the_session_whole() {
         .unwrap();
     for index in [
         "hnsw (v vector_l2_ops) WITH (ef_construction = 1000, m = 50)",
+        "ruhnsw (v vector_l2_ops) WITH (ef_construction = 1000, m = 50)",
+        "ruhnsw (v vector_l2_ops) WITH (ef_construction = 1000, m = 50, quantizer = rabitq)",
         "ivfflat (v vector_l2_ops) WITH (lists = 2000)",
     ] {
         db.exec("SET statement_timeout = 60").unwrap();
@@ -302,7 +315,7 @@ fn a_damaged_page_is_an_error() {
     db.exec(PREPARE).unwrap();
     db.exec("INSERT INTO item SELECT i, some_vector(i) FROM generate_series(1, 300) AS i").unwrap();
     db.exec(INDEXES).unwrap();
-    let files = ["graph", "lists"].map(|name| {
+    let files = ALL.map(|name| {
         dir.path().join(text(&mut db, &format!("SELECT pg_relation_filepath('{name}')")))
     });
     db.close().unwrap();
@@ -316,25 +329,25 @@ fn a_damaged_page_is_an_error() {
     }
     let mut db = Pglite::open(dir.path()).unwrap();
     db.exec("SET enable_seqscan = off").unwrap();
-    for index in ["graph", "lists"] {
-        let other = if index == "graph" { "lists" } else { "graph" };
+    for index in ALL {
+        let others = ALL.into_iter().filter(|&other| other != index).collect::<Vec<_>>().join(", ");
         let mut cut =
             |sql: &str| db.exec(sql).map(drop).map_err(|error| sqlstate(&error).to_owned());
         let searched = cut(&format!(
-            "BEGIN; DROP INDEX {other}; SELECT id FROM item ORDER BY v <-> some_vector(5) LIMIT 5"
+            "BEGIN; DROP INDEX {others}; SELECT id FROM item ORDER BY v <-> some_vector(5) LIMIT 5"
         ));
         cut("ROLLBACK").unwrap();
         assert_eq!(searched, Err("XX002".into()), "{index}");
         let inserted = cut(&format!(
-            "BEGIN; DROP INDEX {other}; INSERT INTO item VALUES (1001, some_vector(5))"
+            "BEGIN; DROP INDEX {others}; INSERT INTO item VALUES (1001, some_vector(5))"
         ));
         cut("ROLLBACK").unwrap();
         // A row goes to the end of a list, whatever is before it.
-        if index == "graph" {
-            assert_eq!(inserted, Err("XX002".into()));
+        if index != "lists" {
+            assert_eq!(inserted, Err("XX002".into()), "{index}");
         }
     }
-    assert_ne!(complaints(&mut db), "");
+    assert_ne!(complaints(&mut db, "graph"), "");
     db.exec("REINDEX TABLE item").unwrap();
     assert_sound(&mut db);
 }

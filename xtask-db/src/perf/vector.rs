@@ -49,6 +49,7 @@ pub(super) fn measure(setup: &Setup, memory: &Path) -> Result<Vec<Row>> {
     wide(setup, &mut sides, &mut rows)?;
     graph(setup, &mut sides, &mut rows, &Index::hnsw(128, setup.count(50_000)))?;
     graph(setup, &mut sides, &mut rows, &Index::sq8(setup.count(20_000)))?;
+    graph(setup, &mut sides, &mut rows, &Index::rabitq(setup.count(20_000)))?;
     graph(setup, &mut sides, &mut rows, &Index::ivfflat(setup.count(50_000)))?;
     Ok(rows.finish())
 }
@@ -253,6 +254,15 @@ impl Index {
                 bytes: ["<= 0.35x", ""],
                 ..Targets::default()
             },
+            ..Index::hnsw(768, count)
+        }
+    }
+
+    fn rabitq(count: usize) -> Index {
+        Index {
+            name: "ruhnsw, rabitq",
+            ours: "ruhnsw (v vector_l2_ops) WITH (quantizer = rabitq)",
+            targets: Targets::default(),
             ..Index::hnsw(768, count)
         }
     }
