@@ -12,7 +12,8 @@
  * Locks of pages: one page at a time, or that of an element and then that of its links. Beyond that there are two
  * heavyweight locks. Inserts hold HNSW_UPDATE_LOCK, so that vacuum can wait for those that may have chosen links to what
  * it is about to remove; exclusively, if they will change where searches begin. Steps of searches hold HNSW_SCAN_LOCK, so
- * that vacuum removes elements only when no search relies on them.
+ * that vacuum removes elements only when no search relies on them. Builds by several processes have a lock of their
+ * own (hnsw_parallel.c): heavyweight locks do not keep processes of one parallel operation from each other.
  */
 #ifndef HNSW_H
 #define HNSW_H

@@ -180,6 +180,23 @@ fn rows_with_the_same_code_share_an_element() {
     }
 }
 
+/// What makes distances from a new code more precise is not kept.
+#[test]
+fn more_behind_a_code() {
+    let mut memory = Memory::new(64 << 10);
+    // SAFETY: the memory stays, and nobody else uses it.
+    let graph = unsafe { Shared::create(memory.base(), 64 << 10, Options::default(), 8) };
+    let mut workspace = Workspace::new().unwrap();
+    for row in 0..20u64 {
+        let point = [(row / 2) as f32, 1.0];
+        let longer = code(&[point[0], point[1], row as f32]);
+        assert!(graph.add(Points, &longer, row, 0, &mut workspace).unwrap());
+        assert_eq!(graph.code(row as u32 / 2), Some(&code(&point)[..]));
+    }
+    assert_eq!(graph.len(), 10);
+    assert_eq!(graph.rows(3), ([6, 7, 0, 0, 0, 0, 0, 0, 0, 0], 2));
+}
+
 #[test]
 fn full_and_moved() {
     let options = Options::default();
