@@ -19,6 +19,12 @@ pub trait Lists {
     /// The links of an element on a layer, and their distances.
     fn each_link(&self, element: u32, layer: u8, see: impl FnMut(u32, f32));
 
+    /// The distance of two elements, where it is known: others count as infinitely far apart.
+    fn distance(&self, a: u32, b: u32) -> f32 {
+        let _ = (a, b);
+        f32::INFINITY
+    }
+
     /// How many links an element can have on the lowest layer.
     fn room(&self) -> usize;
 
@@ -76,162 +82,188 @@ impl Links {
 /// Links elements that searches cannot come by, as none that they come by is linked to them: to the nearest element
 /// that they have a link to themselves. How many are left?
 ///
-/// Of equally near ones each takes its part: where thousands of vectors are the same, the links of the first of them are taken
-/// soon, and all others have links to these.
+/// An element counts that there is a way to, on the lowest layer, from where searches begin. Of each one link of such a way is
+/// known, and none of these gives way to another but by leading there over the new element; so nothing is lost that was not
+/// before. Of equally near elements each takes its part: where thousands of vectors are the same, the links of the first of
+/// them are taken soon, and all others have links to these.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`](crate::Error::OutOfMemory).
 pub fn connect(lists: &mut impl Lists) -> Result<usize> {
-    let mut left = 0;
-    // A link that gives way may have been the last one to another element.
-    for _ in 0..8 {
-        let mut reached = reached(lists)?;
-        let is_lost =
-            |reached: &[bool], element: u32| reached.get(element as usize) == Some(&false);
-        let mut lost = Vec::new();
-        for element in (0..lists.count()).filter(|&element| lists.level(element).is_some()) {
-            if is_lost(&reached, element) {
-                lost.try_reserve(1)?;
-                lost.push(element);
-            }
-        }
-        left = lost.len();
+    let mut ways = Ways::new(lists)?;
+    loop {
+        let (left, linked) = ways.link_lost(lists, false)?;
         if left == 0 {
+            return Ok(0);
+        }
+        // Those that had no link to what could be come by may have one now.
+        if linked == 0 {
             break;
         }
-        let (mut incoming, mut open) = (incoming(lists)?, Vec::new());
-        for element in lost {
-            // By way of one that was linked meanwhile.
-            if !is_lost(&reached, element) {
+    }
+    // What is left are groups that have links among themselves alone.
+    ways.link_lost(lists, true).map(|(left, _)| left)
+}
+
+/// How elements are come by.
+struct Ways {
+    /// For each element one that has a link to it on the lowest layer; itself where searches begin, or [`NONE`].
+    before: Vec<u32>,
+    open: Vec<u32>,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Ways {
+    fn new(lists: &impl Lists) -> Result<Self> {
+        let count = lists.count() as usize;
+        let mut ways = Self { before: Vec::new(), open: Vec::new() };
+        ways.before.try_reserve_exact(count)?;
+        ways.before.resize(count, NONE);
+        if let Some(entry) = lists.entry() {
+            ways.set(entry, entry);
+            ways.go_on(lists, entry)?;
+        }
+        Ok(ways)
+    }
+
+    /// Links what cannot be come by, if it has a link to what can; or else, if it is `forced`, to where a search ends. How many
+    /// are left, and how many were linked?
+    fn link_lost(&mut self, lists: &mut impl Lists, forced: bool) -> Result<(usize, usize)> {
+        let (mut left, mut linked) = (0, 0);
+        for element in 0..lists.count() {
+            if self.leads_to(element) || lists.level(element).is_none() {
                 continue;
             }
-            if let Some((distance, from)) = nearest(lists, element, &reached) {
-                force(lists, from, element, distance, &mut incoming);
-                reach(lists, element, &mut reached, &mut open)?;
+            let nearest = self.nearest(lists, element);
+            match nearest.or_else(|| forced.then(|| self.search(lists, element)).flatten()) {
+                Some((distance, from)) => {
+                    linked += 1;
+                    self.link(lists, from, element, distance);
+                    self.go_on(lists, element)?;
+                }
+                None => left += 1,
             }
         }
+        Ok((left, linked))
     }
-    Ok(left)
-}
 
-/// The nearest of the elements that an element has a link to; of those that are as near, one or the other.
-fn nearest(lists: &impl Lists, element: u32, reached: &[bool]) -> Option<(f32, u32)> {
-    let (mut least, mut count) = (f32::INFINITY, 0u32);
-    lists.each_link(element, 0, |link, distance| {
-        if reached.get(link as usize) == Some(&true) {
-            if count == 0 || distance.total_cmp(&least).is_lt() {
-                (least, count) = (distance, 0);
-            }
-            count += u32::from(distance.total_cmp(&least).is_eq());
+    fn before(&self, element: u32) -> u32 {
+        self.before.get(element as usize).copied().unwrap_or(NONE)
+    }
+
+    fn set(&mut self, element: u32, before: u32) {
+        if let Some(place) = self.before.get_mut(element as usize) {
+            *place = before;
         }
-    });
-    let (mut nearest, mut at) = (None, 0);
-    lists.each_link(element, 0, |link, distance| {
-        if reached.get(link as usize) == Some(&true) && distance.total_cmp(&least).is_eq() {
-            if at == element % count {
-                nearest = Some((distance, link));
-            }
-            at += 1;
-        }
-    });
-    nearest
-}
-
-/// The elements that there is a way to from where searches begin.
-fn reached(lists: &impl Lists) -> Result<Vec<bool>> {
-    let count = lists.count() as usize;
-    let (mut reached, mut open) = (Vec::new(), Vec::new());
-    reached.try_reserve_exact(count)?;
-    reached.resize(count, false);
-    if let Some(entry) = lists.entry() {
-        reach(lists, entry, &mut reached, &mut open)?;
     }
-    Ok(reached)
-}
 
-/// Notes an element, and all that there is a way to from there. `open` is memory to use again.
-fn reach(
-    lists: &impl Lists,
-    element: u32,
-    reached: &mut [bool],
-    open: &mut Vec<u32>,
-) -> Result<()> {
-    open.try_reserve(reached.len())?;
-    open.push(element);
-    if let Some(reached) = reached.get_mut(element as usize) {
-        *reached = true;
+    fn leads_to(&self, element: u32) -> bool {
+        self.before(element) != NONE
     }
-    while let Some(element) = open.pop() {
-        for layer in 0..=lists.level(element).unwrap_or(0) {
-            lists.each_link(element, layer, |link, _| {
-                let known = reached.get_mut(link as usize);
-                if known.is_some_and(|known| !core::mem::replace(known, true)) {
-                    open.push(link);
+
+    /// Notes all that there is a way to from an element.
+    fn go_on(&mut self, lists: &impl Lists, element: u32) -> Result<()> {
+        self.open.try_reserve(self.before.len())?;
+        self.open.push(element);
+        while let Some(element) = self.open.pop() {
+            lists.each_link(element, 0, |link, _| {
+                if !self.leads_to(link) {
+                    self.set(link, element);
+                    self.open.push(link);
                 }
             });
         }
+        Ok(())
     }
-    Ok(())
-}
 
-/// How many links lead to each element on the lowest layer.
-fn incoming(lists: &impl Lists) -> Result<Vec<u32>> {
-    let mut incoming = Vec::new();
-    incoming.try_reserve_exact(lists.count() as usize)?;
-    incoming.resize(lists.count() as usize, 0);
-    for element in 0..lists.count() {
-        lists.each_link(element, 0, |link, _| incoming[link as usize] += 1);
-    }
-    Ok(incoming)
-}
-
-/// Adds a link on the lowest layer, if need be in place of the farthest one to an element that others lead to. If there is
-/// none, the way to the farthest one is over the new link from then on.
-fn force(lists: &mut impl Lists, from: u32, to: u32, distance: f32, incoming: &mut [u32]) {
-    let replaced = replace(lists, from, to, distance, incoming);
-    if let Some((link, farther)) = replaced
-        && link != to
-        && incoming.get(link as usize) == Some(&0)
-    {
-        // The distance is not known, but that to where both were linked from; it decides about nothing but what gives way next.
-        replace(lists, to, link, farther, incoming);
-    }
-}
-
-/// Adds a link, and returns the one in whose place it is, with its distance.
-fn replace(
-    lists: &mut impl Lists,
-    from: u32,
-    to: u32,
-    distance: f32,
-    incoming: &mut [u32],
-) -> Option<(u32, f32)> {
-    // Whether others lead there, place, link, distance; the last one of those that are as far.
-    let (mut count, mut farthest): (usize, Option<(bool, usize, u32, f32)>) = (0, None);
-    lists.each_link(from, 0, |link, distance| {
-        let others = incoming.get(link as usize).is_some_and(|&count| count > 1);
-        let better = farthest.is_none_or(|(known, _, _, other)| {
-            others.cmp(&known).then(distance.total_cmp(&other)).is_ge()
+    /// The nearest of the elements that an element has a link to; of those that are as near, one or the other.
+    fn nearest(&self, lists: &impl Lists, element: u32) -> Option<(f32, u32)> {
+        let (mut least, mut count) = (f32::INFINITY, 0u32);
+        lists.each_link(element, 0, |link, distance| {
+            if self.leads_to(link) {
+                if count == 0 || distance.total_cmp(&least).is_lt() {
+                    (least, count) = (distance, 0);
+                }
+                count += u32::from(distance.total_cmp(&least).is_eq());
+            }
         });
-        if better {
-            farthest = Some((others, count, link, distance));
+        let (mut nearest, mut at) = (None, 0);
+        lists.each_link(element, 0, |link, distance| {
+            if self.leads_to(link) && distance.total_cmp(&least).is_eq() {
+                if at == element % count {
+                    nearest = Some((distance, link));
+                }
+                at += 1;
+            }
+        });
+        nearest
+    }
+
+    /// Where a search for an element ends that goes from one to the nearest of those it has links to.
+    fn search(&self, lists: &impl Lists, element: u32) -> Option<(f32, u32)> {
+        let entry = lists.entry()?;
+        let mut nearest = (lists.distance(element, entry), entry);
+        for layer in (0..=lists.level(entry)?).rev() {
+            loop {
+                let from = nearest.1;
+                lists.each_link(from, layer, |link, _| {
+                    if self.leads_to(link) {
+                        let distance = lists.distance(element, link);
+                        if distance < nearest.0 {
+                            nearest = (distance, link);
+                        }
+                    }
+                });
+                if nearest.1 == from {
+                    break;
+                }
+            }
         }
-        count += 1;
-    });
-    let (at, replaced) = match farthest {
-        Some((_, at, link, distance)) if count >= lists.room() => (at, Some((link, distance))),
-        _ => (count, None),
-    };
-    if let Some((link, _)) = replaced
-        && let Some(count) = incoming.get_mut(link as usize)
-    {
-        *count = count.saturating_sub(1);
+        Some(nearest)
     }
-    lists.put(from, at, to, distance);
-    if let Some(count) = incoming.get_mut(to as usize) {
-        *count += 1;
+
+    /// Links an element that could not be come by.
+    fn link(&mut self, lists: &mut impl Lists, from: u32, to: u32, distance: f32) {
+        let replaced = self.put(lists, from, to, distance);
+        self.set(to, from);
+        if let Some((link, farther)) = replaced
+            && self.before(link) == from
+        {
+            // The way there is over the new element, on whose links none depends yet. The distance is not known, but that
+            // of where both were linked from.
+            self.put(lists, to, link, farther);
+            self.set(link, to);
+        }
     }
-    replaced
+
+    /// Adds a link, if need be in place of the farthest one that is on no way; or else of the farthest, which is returned
+    /// with its distance.
+    fn put(&self, lists: &mut impl Lists, from: u32, to: u32, distance: f32) -> Option<(u32, f32)> {
+        // Whether it is on no way, place, link, distance; the last one of those that are as far.
+        let (mut count, mut farthest): (usize, Option<(bool, usize, u32, f32)>) = (0, None);
+        let mut there = false;
+        lists.each_link(from, 0, |link, distance| {
+            let free = self.before(link) != from;
+            let better = farthest.is_none_or(|(known, _, _, other)| {
+                free.cmp(&known).then(distance.total_cmp(&other)).is_ge()
+            });
+            if better {
+                farthest = Some((free, count, link, distance));
+            }
+            there |= link == to;
+            count += 1;
+        });
+        if there {
+            return None;
+        }
+        let (at, replaced) = match farthest {
+            Some((_, at, link, distance)) if count >= lists.room() => (at, Some((link, distance))),
+            _ => (count, None),
+        };
+        lists.put(from, at, to, distance);
+        replaced
+    }
 }
 
 #[cfg(test)]
@@ -256,34 +288,55 @@ mod tests {
         }
     }
 
-    /// With few links, and groups of points far from each other, some elements would be lost.
-    #[test]
-    fn all_elements_are_reached() {
-        let options = Options::new(2, 4).unwrap();
-        let mut random = SplitMix64::new(3);
-        let mut points = Vec::new();
+    /// A graph of points, and how many elements of it are lost.
+    fn graph(options: Options, points: &[[f32; 2]], random: &mut SplitMix64) -> (Links, usize) {
         let mut links = Links::new(options);
         let mut workspace = Workspace::new().unwrap();
-        for id in 0..2000u32 {
-            let group = random.below(20) as f32 * 100.0;
-            points.push([group + random.next_f64() as f32, random.next_f64() as f32]);
-            let point = points[id as usize];
-            let level = options.random_level(&mut random, MAX_LEVEL);
-            let mut writer = Writer { vectors: Points(&points), links: &mut links };
-            let plan = plan(&mut writer, &point, level, options, None, &mut workspace).unwrap();
+        for (id, point) in (0..).zip(points) {
+            let level = options.random_level(random, MAX_LEVEL);
+            let mut writer = Writer { vectors: Points(points), links: &mut links };
+            let plan = plan(&mut writer, point, level, options, None, &mut workspace).unwrap();
             writer.links.add(level).unwrap();
             writer.links.set(id, &plan);
-            link(&mut writer, ElementId(u64::from(id)), &point, &plan, options).unwrap();
+            link(&mut writer, ElementId(u64::from(id)), point, &plan, options).unwrap();
             let highest = links.entry().and_then(|entry| links.level(entry));
             if highest.is_none_or(|highest| level > highest) {
                 links.set_entry(Some(id));
             }
         }
-        let lost =
-            |links: &Links| reached(links).unwrap().iter().filter(|&&reached| !reached).count();
-        assert!(lost(&links) > 0);
-        assert_eq!(links.connect().unwrap(), 0);
-        assert_eq!(lost(&links), 0);
-        assert!((0..2000).all(|element| links.ids(element, 0).count() <= options.max_links(0)));
+        let lost = lost(&links);
+        (links, lost)
+    }
+
+    fn lost(links: &Links) -> usize {
+        Ways::new(links).unwrap().before.iter().filter(|&&before| before == NONE).count()
+    }
+
+    /// With few links, and groups of points far from each other, or all in one place, elements would be lost.
+    #[test]
+    fn all_elements_are_reached() {
+        let mut random = SplitMix64::new(3);
+        for (m, groups, width) in
+            [(2, 20, 1.0), (2, 3, 1e-3), (5, 1, 0.0), (2, 1, 0.0), (3, 9, 0.0)]
+        {
+            let options = Options::new(m, 2 * m).unwrap();
+            let mut point = || {
+                let group = random.below(groups) as f32 * 100.0;
+                [group + random.next_f64() as f32 * width, random.next_f64() as f32 * width]
+            };
+            let points: Vec<_> = (0..2000).map(|_| point()).collect();
+            let (mut links, before) = graph(options, &points, &mut random);
+            assert!(before > 0);
+            assert_eq!(links.connect().unwrap(), 0);
+            assert_eq!(lost(&links), 0);
+            let most = options.max_links(0);
+            assert!((0..2000).all(|element| {
+                let mut ids: Vec<u32> = links.ids(element, 0).collect();
+                let count = ids.len();
+                ids.sort_unstable();
+                ids.dedup();
+                ids.len() == count && count <= most && !ids.contains(&element)
+            }));
+        }
     }
 }

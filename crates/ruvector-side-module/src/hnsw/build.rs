@@ -189,6 +189,11 @@ impl Lists for OwnGraph {
         self.links.each_link(element, layer, see);
     }
 
+    fn distance(&self, a: u32, b: u32) -> f32 {
+        let (a, b) = (self.codes.code(a), self.codes.code(b));
+        a.zip(b).map_or(f32::INFINITY, |(a, b)| self.kernel.order(a, b))
+    }
+
     fn room(&self) -> usize {
         self.links.room()
     }

@@ -76,6 +76,11 @@ impl Lists for SharedGraph {
         self.graph.each_link(element, layer, see);
     }
 
+    fn distance(&self, a: u32, b: u32) -> f32 {
+        let (a, b) = (self.graph.code(a), self.graph.code(b));
+        a.zip(b).map_or(f32::INFINITY, |(a, b)| self.kernel.order(a, b))
+    }
+
     fn room(&self) -> usize {
         self.graph.room()
     }
