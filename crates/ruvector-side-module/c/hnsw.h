@@ -427,6 +427,7 @@ extern int32 ruvector_hnsw_build_add(HnswBuilder *builder, const char *code, siz
 extern bool ruvector_hnsw_shared_create(const HnswSettings *settings, size_t code_length, void *memory, size_t size);
 extern HnswBuilder *ruvector_hnsw_shared_attach(const HnswSettings *settings, size_t code_length, uint32 highest_level,
 												void *memory, size_t size);
+extern void ruvector_hnsw_shared_wipe(const HnswBuilder *builder);
 extern void ruvector_hnsw_shared_move(const HnswBuilder *builder, void *memory, size_t size);
 extern bool ruvector_hnsw_shared_alone(const HnswBuilder *builder, uint64 row);
 extern int32 ruvector_hnsw_build_place(HnswBuilder *builder, const HnswPageSizes *sizes, uint32 *blocks,

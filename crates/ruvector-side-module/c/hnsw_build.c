@@ -170,6 +170,7 @@ void
 HnswFlush(HnswBuild *state)
 {
 	WriteIndex(state, MAIN_FORKNUM);
+	HnswWipeGraph(state);
 	HnswDropGraph(state);
 }
 

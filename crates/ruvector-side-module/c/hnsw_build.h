@@ -31,5 +31,6 @@ extern bool HnswBuildParallel(HnswBuild *state, Relation heap, IndexInfo *index_
 extern bool HnswAddShared(HnswBuild *state, HnswCode code, ItemPointer row);
 extern void HnswCountShared(HnswBuild *state);
 extern void HnswDropGraph(HnswBuild *state);
+extern void HnswWipeGraph(HnswBuild *state);
 
 #endif

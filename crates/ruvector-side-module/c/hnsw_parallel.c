@@ -48,6 +48,7 @@ typedef struct HnswShared
 	ConditionVariable flushed;
 	/* The segment that the graph is in now, pinned. Protected by the lock. */
 	dsm_handle	graph;
+	/* What was asked for: a segment may be larger, which not all processes are told. */
 	Size		graph_size;
 	Size		limit;
 	HnswQuantizer quantizer;
@@ -139,7 +140,7 @@ UseGraph(HnswBuild *state, dsm_segment *segment)
 	parallel->handle = dsm_segment_handle(segment);
 	state->builder = ruvector_hnsw_shared_attach(&state->info.settings, state->info.code_length,
 												 state->info.highest_level, dsm_segment_address(segment),
-												 dsm_segment_map_length(segment));
+												 parallel->shared->graph_size);
 	MemoryContextSwitchTo(old_context);
 	if (state->builder == NULL)
 		ereport(ERROR,
@@ -173,6 +174,19 @@ HnswDropGraph(HnswBuild *state)
 	}
 }
 
+/*
+ * Fills a graph that is used no more with zeros where memory is not given back with its segment, so that a copy of the
+ * database does not have it.
+ */
+void
+HnswWipeGraph(HnswBuild *state)
+{
+#ifdef __wasm__
+	if (state->parallel != NULL && state->builder != NULL)
+		ruvector_hnsw_shared_wipe(state->builder);
+#endif
+}
+
 /* Copies the graph to a larger segment. This process is alone. False if it is as large as it may be. */
 static bool
 GrowGraph(HnswBuild *state)
@@ -187,7 +201,8 @@ GrowGraph(HnswBuild *state)
 	segment = BuildCreateSegment(size);
 	if (segment == NULL)
 		return false;
-	ruvector_hnsw_shared_move(state->builder, dsm_segment_address(segment), dsm_segment_map_length(segment));
+	ruvector_hnsw_shared_move(state->builder, dsm_segment_address(segment), size);
+	HnswWipeGraph(state);
 	/* The leader may be the last one to use it. */
 	dsm_pin_segment(segment);
 	shared->graph = dsm_segment_handle(segment);
@@ -367,7 +382,7 @@ BeginGraph(const HnswBuild *state, Relation heap, HnswShared *shared)
 		return NULL;
 	shared->graph = dsm_segment_handle(segment);
 	if (!ruvector_hnsw_shared_create(&info->settings, info->code_length, dsm_segment_address(segment),
-									 dsm_segment_map_length(segment)))
+									 shared->graph_size))
 		elog(ERROR, "options of the index are not valid");
 	return segment;
 }
@@ -408,6 +423,7 @@ HnswBuildParallel(HnswBuild *state, Relation heap, IndexInfo *index_info, IndexB
 		HnswParallel *parallel = palloc0(sizeof(HnswParallel));
 		BuildParticipant participant;
 
+		parallel->shared = shared;
 		state->parallel = parallel;
 		UseGraph(state, segment);
 		BuildJoin(leader, heap, index, index_info, &participant);

@@ -135,6 +135,20 @@ pub unsafe extern "C" fn ruvector_hnsw_shared_attach(
     }
 }
 
+/// Fills all that the graph has used with zeros.
+///
+/// # Safety
+/// The builder is one of C's, and nobody uses its graph any more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ruvector_hnsw_shared_wipe(builder: *const Builder) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if let Graph::Shared(shared) = &(*builder).graph {
+            shared.graph.wipe();
+        }
+    }
+}
+
 /// Copies the graph to larger memory, where all have to attach anew.
 ///
 /// # Safety

@@ -1,5 +1,7 @@
 -- Indexes of ivfflat that several processes build.
 \set VERBOSITY terse
+-- The temporary files of a sort are not to be told of.
+SET log_temp_files = -1;
 SELECT setseed(0.25);
 SET enable_seqscan = off;
 SET max_parallel_maintenance_workers = 2;

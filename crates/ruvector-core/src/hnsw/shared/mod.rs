@@ -352,6 +352,26 @@ impl<'a> Shared<'a> {
         }
     }
 
+    /// Bytes in use at the beginning and at the end.
+    fn used(&self) -> (usize, usize) {
+        let used = self.header().used.load(Ordering::Acquire);
+        let front = HEADER + (used >> 32) as usize * self.stride;
+        (front, (used as u32) as usize * UNIT as usize)
+    }
+
+    /// Fills what the graph has used with zeros: there is no graph any more.
+    ///
+    /// # Safety
+    /// Nobody uses it meanwhile or afterwards.
+    pub unsafe fn wipe(&self) {
+        let (front, back) = self.used();
+        // SAFETY: both parts are within the memory, and nobody uses it.
+        unsafe {
+            ptr::write_bytes(self.base.add(self.size - back), 0, back);
+            ptr::write_bytes(self.base, 0, front);
+        }
+    }
+
     /// Moves the graph to another, larger place, where others have to attach to it. Nobody uses it meanwhile.
     ///
     /// # Safety
@@ -359,9 +379,7 @@ impl<'a> Shared<'a> {
     pub unsafe fn move_to(&self, base: *mut u8, size: usize) {
         // SAFETY: the caller's promise.
         let moved = unsafe { Self::attach(base, size, self.options, self.code_length) };
-        let used = self.header().used.load(Ordering::Acquire);
-        let front = HEADER + (used >> 32) as usize * self.stride;
-        let back = (used as u32) as usize * UNIT as usize;
+        let (front, back) = self.used();
         debug_assert!(moved.size >= self.size);
         // SAFETY: both parts are within either memory, which are not the same.
         unsafe {
