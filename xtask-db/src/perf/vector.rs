@@ -236,7 +236,9 @@ impl Index {
             ours: HNSW,
             theirs: HNSW,
             effort: "hnsw.ef_search",
-            steps: &[10, 20, 30, 40, 60, 80, 100, 150, 200, 300, 400, 600, 1000],
+            steps: &[
+                10, 12, 15, 20, 25, 30, 35, 40, 50, 60, 80, 100, 120, 150, 200, 300, 400, 600, 1000,
+            ],
             targets: Targets {
                 build: [">= 1.3x", "<= 1.5x"],
                 queries: [">= 1.2x", ">= 0.7x"],
