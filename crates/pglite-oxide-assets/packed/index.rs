@@ -11,8 +11,8 @@ pub const SHARE: Packed = Packed {
 /// A freshly made data directory.
 pub const TEMPLATE: Packed = Packed {
     packed: include_bytes!("template.img.zst"),
-    blake3: "d264514b3e58ef37fcf4c2f73e8ddd17acd044dffc2d8af439822844cc87fb83",
-    xxh3: 0x70a43fc2e8549a23c05414d85d1f9221,
+    blake3: "2b4a1691b839ff008cb1155a10edbaf04440944c6b5c74929e53f580976d3dfe",
+    xxh3: 0x15a2680e4fc13e286e3af1f80c75d3cb,
     len: 7457510,
 };
 
@@ -27,7 +27,7 @@ pub const MEMORY: Packed = Packed {
 /// A new temporary database that has started already.
 pub const IMAGE: Packed = Packed {
     packed: include_bytes!("image.img.zst"),
-    blake3: "33215140cd09416ec06724a2174f08fb50ec30b8b810b5bb095e33319667cfd1",
-    xxh3: 0xf75adf4077c14cbc2ed2fc4872de1a25,
+    blake3: "ea1c0c2e75ae17131364869ea68386e9be61619dcec398cec22a43da8cde419c",
+    xxh3: 0xf75c9a314f4fe495ec1302fa5db5b722,
     len: 31960562,
 };

@@ -299,9 +299,9 @@ pub const MODULES: &[Module] = &[
     Module {
         name: "ruvector",
         packed: include_bytes!("ruvector.so.zst"),
-        blake3: "17eea224740847ec666bba4e8b7441c51807bb4d825051c1a7ebd6aadfe38e25",
-        xxh3: 0x634844f092ceff39b8a8922da7df41e6,
-        len: 718200,
+        blake3: "6e99c46a96b7155f221878fc5f5971e79298b80adff0d95faae0404af9aa9004",
+        xxh3: 0xf6bc98c0d0fdbd81a2c747aaa35ead5e,
+        len: 843592,
     },
     Module {
         name: "seg",
