@@ -299,9 +299,9 @@ pub const MODULES: &[Module] = &[
     Module {
         name: "ruvector",
         packed: include_bytes!("ruvector.so.zst"),
-        blake3: "6e99c46a96b7155f221878fc5f5971e79298b80adff0d95faae0404af9aa9004",
-        xxh3: 0xf6bc98c0d0fdbd81a2c747aaa35ead5e,
-        len: 843592,
+        blake3: "9f2d9474910ec8fd2abcc4aa3b12eb26fa6fe28d33909be01959bb42919c03fc",
+        xxh3: 0xfa4e428046e643f2e9dd337d96abd69f,
+        len: 845048,
     },
     Module {
         name: "seg",

@@ -39,7 +39,7 @@ pub(super) fn mark<T: VectorTable>(vectors: T, places: &mut [u32], distances: &m
     }
 }
 
-/// Offers a full list that is marked one more link, its distance and its element, whose vector this is. Is it taken?
+/// Offers a full list that is marked one more link, its distance and its element, whose vector this is.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`].
@@ -49,7 +49,7 @@ pub(super) fn offer<T: VectorTable>(
     distances: &mut [f32],
     (added_distance, added): (f32, u32),
     vector: T::View,
-) -> Result<bool> {
+) -> Result<()> {
     let count = places.len();
     let mut marks = [(0f32, false); MAX_LINKS];
     for (mark, (&place, &distance)) in marks.iter_mut().zip(places.iter().zip(&*distances)) {
@@ -64,7 +64,7 @@ pub(super) fn offer<T: VectorTable>(
     for (place, mark) in places.iter_mut().zip(&marks) {
         *place = *place & !NEARER | if mark.1 { NEARER } else { 0 };
     }
-    let Kept::Instead(dropped) = kept else { return Ok(false) };
+    let Kept::Instead(dropped) = kept else { return Ok(()) };
     let place = distances.partition_point(|&distance| distance <= added_distance);
     let link = added | if nearer { NEARER } else { 0 };
     // What is between the place that becomes free and that where it belongs moves by one.
@@ -79,5 +79,5 @@ pub(super) fn offer<T: VectorTable>(
     };
     places[place] = link;
     distances[place] = added_distance;
-    Ok(true)
+    Ok(())
 }

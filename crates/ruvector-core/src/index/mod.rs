@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 
 use crate::distance::l2_norm;
 use crate::error::{Error, Result};
+use crate::hnsw::graph::prefetch;
 use crate::kernels::{self, Kernels};
 use crate::kind::VectorKind;
 use crate::math::sqrt;
@@ -95,17 +96,9 @@ impl Vectors {
     /// Has the beginning of a vector brought into the nearest cache; the rest follows when that is read.
     #[inline]
     pub(crate) fn prefetch(&self, id: u32) {
-        #[cfg(target_arch = "x86_64")]
         if let Some(vector) = self.get(id) {
-            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // Lines of 64 bytes.
-            for line in vector.chunks(16).take(8) {
-                // SAFETY: a hint, which reads nothing as far as the program can tell; and the address is a vector's.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-            }
+            prefetch(vector);
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = id;
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[f32]> {

@@ -40,8 +40,7 @@ impl Bound {
             return Self::Sq8(settings.step.into(), is_beyond);
         }
         if settings.is_f16() {
-            let zero = 0f64;
-            let (mut square, mut largest) = (zero, zero);
+            let (mut square, mut largest) = (0f64, 0f64);
             for half in code.bytes().as_chunks().0 {
                 let number =
                     f64::from(ruvector_core::F16::from_bits(u16::from_ne_bytes(*half)).to_f32());

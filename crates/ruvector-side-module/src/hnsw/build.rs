@@ -125,7 +125,7 @@ impl OwnGraph {
     /// An element with a code that has room for a row, or else the last one with this code.
     fn twin(&mut self, code: &[u8], plan: &Plan) -> Option<u32> {
         let own = self.kernel.order(code, code);
-        let kept = self.codes.kept(code);
+        let kept = self.kernel.kept(code);
         let mut first: Option<u32> = None;
         for candidate in plan.nearest.iter().filter(|candidate| candidate.distance == own) {
             let id = candidate.id.0 as u32;

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use ruvector_core::hnsw::graph::VectorTable;
+use ruvector_core::hnsw::graph::{VectorTable, prefetch};
 use ruvector_core::{Error, Result};
 
 use super::kernel::{Code, Kernel};
@@ -45,13 +45,8 @@ impl Codes {
         self.pieces.len() * piece + self.places.capacity() * size_of::<(u32, u32, u32)>()
     }
 
-    /// The part of a code that is kept.
-    pub(super) fn kept<'a>(&self, code: &'a [u8]) -> &'a [u8] {
-        if self.stride.is_some() { code.get(..self.length).unwrap_or(code) } else { code }
-    }
-
     pub(super) fn push(&mut self, code: &[u8]) -> Result<u32> {
-        let code = self.kept(code);
+        let code = self.kernel.kept(code);
         if self.count >= MOST {
             return Err(Error::IndexFull);
         }
@@ -112,16 +107,8 @@ impl<'a> VectorTable for &'a Codes {
 
     #[inline]
     fn prefetch(self, element: u32) {
-        #[cfg(target_arch = "x86_64")]
         if let Some(code) = self.code(element) {
-            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // The first lines of 64 bytes; the processor goes on by itself.
-            for line in code.chunks(64).take(8) {
-                // SAFETY: a hint, which reads nothing as far as the program can tell.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-            }
+            prefetch(code);
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = element;
     }
 }

@@ -94,9 +94,9 @@ impl Kernel {
         }
     }
 
-    /// The part of a quantised code that is on pages.
+    /// The part of a code that is kept: what is searched for, or about to be added, may have more behind it.
     #[inline]
-    fn kept<'a>(&self, code: &'a [u8]) -> &'a [u8] {
+    pub(super) fn kept<'a>(&self, code: &'a [u8]) -> &'a [u8] {
         code.get(..self.room).unwrap_or(code)
     }
 

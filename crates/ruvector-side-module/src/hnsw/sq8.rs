@@ -75,6 +75,12 @@ pub(super) fn encode(
     }
 }
 
+/// The numbers behind the code, of `length` bytes, of what is searched for.
+#[inline]
+fn numbers(length: usize, query: &[u8]) -> &[[u8; 4]] {
+    query.get(length..).unwrap_or_default().as_chunks().0
+}
+
 /// The largest code.
 const LARGEST: f32 = 127.0;
 
@@ -82,10 +88,9 @@ const LARGEST: f32 = 127.0;
 /// less, where a number was cut off.
 pub(super) fn squared_steps(length: usize, query: &[u8], code: &[u8]) -> f64 {
     const LANES: usize = 8;
-    let numbers = query.get(length..).unwrap_or_default().as_chunks::<4>().0;
     let codes = signed(code.get(..length).unwrap_or_default());
     let ((numbers, last_numbers), (codes, last_codes)) =
-        (numbers.as_chunks::<LANES>(), codes.as_chunks::<LANES>());
+        (numbers(length, query).as_chunks::<LANES>(), codes.as_chunks::<LANES>());
     let square = |number: &[u8; 4], code: i8| {
         let difference = f32::from_ne_bytes(*number) - f32::from(code);
         difference * difference
@@ -102,21 +107,19 @@ pub(super) fn squared_steps(length: usize, query: &[u8], code: &[u8]) -> f64 {
 
 /// Is a number of what is searched for beyond those that codes have?
 pub(super) fn is_beyond(length: usize, query: &[u8]) -> bool {
-    let numbers = query.get(length..).unwrap_or_default().as_chunks::<4>().0;
-    numbers.iter().any(|number| f32::from_ne_bytes(*number).abs() > LARGEST)
+    numbers(length, query).iter().any(|number| f32::from_ne_bytes(*number).abs() > LARGEST)
 }
 
 /// By how much [`squared_steps`] may be too large where a number of both is beyond those that codes have: the vector's may be
 /// the same as that of the query.
 pub(super) fn beyond_both(length: usize, query: &[u8], code: &[u8]) -> f64 {
-    let numbers = query.get(length..).unwrap_or_default().as_chunks::<4>().0;
     let codes = signed(code.get(..length).unwrap_or_default());
     let excess = |(number, &code): (&[u8; 4], &i8)| {
         let (number, code) = (f32::from_ne_bytes(*number), f32::from(code));
         let is_both = code.abs() == LARGEST && number * code > LARGEST * LARGEST;
         if is_both { f64::from(number - code) * f64::from(number - code) } else { 0.0 }
     };
-    numbers.iter().zip(codes).map(excess).sum()
+    numbers(length, query).iter().zip(codes).map(excess).sum()
 }
 
 /// How far the numbers of vectors that come later may exceed those of a few, which are all that is known.

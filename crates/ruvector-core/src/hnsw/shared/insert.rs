@@ -5,7 +5,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::Options;
-use super::super::graph::{VectorTable, number};
+use super::super::graph::{VectorTable, number, prefetch};
 use super::super::insert::{Plan, Workspace, link, plan};
 use super::super::list::{MAX_LINKS, mark, offer};
 use super::super::store::{Candidate, ElementId, EntryPoint, LinkStore, Store, Visit};
@@ -89,17 +89,9 @@ impl<'a, C: Codes> Store for Writer<'a, C> {
 
     #[inline]
     fn prefetch(&mut self, element: ElementId) {
-        #[cfg(target_arch = "x86_64")]
         if let Some(code) = self.graph.code(number(element)) {
-            use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // The first lines of 64 bytes; the processor goes on by itself.
-            for line in code.chunks(64).take(8) {
-                // SAFETY: a hint, which reads nothing as far as the program can tell.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-            }
+            prefetch(code);
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = element;
     }
 
     /// With some to spare, for those that others add meanwhile.
